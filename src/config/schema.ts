@@ -1,0 +1,343 @@
+// The shape of an experiment's YAML as zod schemas; types, defaults, the JSON Schema and most error messages derive from
+// it. Names of schemes, norms, probes and corpora come in as data (`Registries`), so that nothing here loads a model.
+// Files, positions and overrides are load.ts's business.
+
+import { z } from "zod";
+import type { Member } from "../registry.ts";
+
+/** The names a configuration may use, as the registries of other folders list them. */
+export interface Registries {
+  /** `finalNorm`: whether the scheme ends each stack with a norm of its own. */
+  readonly residual: readonly (Member & { readonly finalNorm: boolean })[];
+  readonly norms: readonly Member[];
+  readonly probes: readonly Member[];
+  readonly corpora: readonly Member[];
+}
+
+const positive = (describe: string, max = 1e9) => z.int().min(1).max(max).describe(describe);
+const fraction = (describe: string) => z.number().min(0).lt(1).describe(describe);
+const oneOf = (members: readonly Member[], describe: string) =>
+  z
+    .enum(members.map((m) => m.name))
+    .describe(`${describe}: ${members.map((m) => `${m.name} (${m.summary})`).join("; ")}`);
+const unique = (values: readonly unknown[]): boolean => new Set(values).size === values.length;
+
+const dataSchema = (names: Registries) =>
+  z
+    .strictObject({
+      corpus: oneOf(names.corpora, "the corpus"),
+      directions: z
+        .union([
+          z
+            .array(z.string().regex(/^[A-Za-z]+(-[A-Za-z]+)+$/, "expected a direction such as en-de"))
+            .min(1)
+            .refine(unique, "expected each direction once"),
+          z.literal("many-to-many"),
+        ])
+        .describe("translation directions such as en-de, or many-to-many for all pairs of the corpus"),
+      vocabulary: z
+        .strictObject({
+          kind: z
+            .literal("bpe")
+            .default("bpe")
+            .describe("byte-pair encoding with byte fallback, joint over all languages"),
+          // 256 bytes, the special symbols and language tags must fit, with room for characters.
+          size: z.int().min(300).max(100_000).describe("pieces, special symbols included"),
+        })
+        .prefault({ size: 4000 })
+        .describe("the joint vocabulary, trained on the training split"),
+      maxLength: z.int().min(8).max(4096).default(32).describe("longest segment in tokens; longer ones are left out"),
+      temperature: z
+        .number()
+        .positive()
+        .max(100)
+        .default(1)
+        .describe("sampling of directions: 1 in proportion to their size, larger values nearer to uniform"),
+    })
+    .describe("what is translated");
+
+const layers = (stack: string) => positive(`layers of the ${stack}`, 1000);
+
+const transformerSchema = (names: Registries) =>
+  z
+    .strictObject({
+      kind: z
+        .literal("transformer")
+        .default("transformer")
+        .describe("encoder-decoder transformer (Vaswani et al. 2017)"),
+      depth: z
+        .union([
+          positive("layers of each stack", 1000).transform((n) => ({ encoder: n, decoder: n })),
+          z.strictObject({ encoder: layers("encoder"), decoder: layers("decoder") }),
+        ])
+        .describe("layers of each stack, or {encoder, decoder}; 1 to 1000"),
+      width: positive("width of the residual stream; divisible by heads", 65_536),
+      heads: positive("attention heads", 1024),
+      feedForward: positive("inner width of the feed-forward layers; 4 x width if not given", 1 << 20).optional(),
+      residual: oneOf(names.residual, "residual scheme"),
+      norm: oneOf(names.norms, "normalisation").default("layer-norm"),
+      finalNorm: z.boolean().optional().describe("a norm at the end of each stack; follows from the residual scheme"),
+      activation: z.enum(["relu", "gelu"]).default("relu").describe("activation of the feed-forward layers"),
+      dropout: fraction("probability of dropping a unit").default(0),
+      tiedEmbeddings: z
+        .enum(["none", "decoder", "all"])
+        .default("none")
+        .describe("one matrix for none, for target embedding and output (decoder), or for the source as well (all)"),
+    })
+    .superRefine((model, context) => {
+      if (model.width % model.heads !== 0)
+        context.addIssue({
+          code: "custom",
+          path: ["width"],
+          message: `expected a multiple of model.heads (${model.heads}), got ${model.width}; change model.width or model.heads`,
+        });
+      const scheme = names.residual.find((s) => s.name === model.residual);
+      if (scheme && model.finalNorm !== undefined && model.finalNorm !== scheme.finalNorm)
+        context.addIssue({
+          code: "custom",
+          path: ["finalNorm"],
+          message:
+            `expected ${scheme.finalNorm}, got ${model.finalNorm}: model.residual: ${model.residual} ` +
+            `${scheme.finalNorm ? "needs a final norm on each stack" : "has no final norm"}; ` +
+            `leave model.finalNorm out or choose another model.residual`,
+        });
+    })
+    .transform((model) => ({
+      ...model,
+      feedForward: model.feedForward ?? 4 * model.width,
+      finalNorm: model.finalNorm ?? names.residual.find((s) => s.name === model.residual)!.finalNorm,
+    }));
+
+const rate = (describe: string) => z.number().positive().max(1e6).describe(describe);
+const learningRate = rate("peak learning rate").default(0.001);
+const weightDecay = z.number().min(0).max(1e3).default(0);
+const moments = {
+  learningRate,
+  beta1: fraction("decay of the first moment").default(0.9),
+  beta2: fraction("decay of the second moment").default(0.98),
+  epsilon: rate("added to the root of the second moment").default(1e-9),
+};
+
+const optimizerSchema = z
+  .discriminatedUnion("kind", [
+    z.strictObject({
+      kind: z.literal("adam").default("adam").describe("Adam (Kingma and Ba 2015)"),
+      ...moments,
+      weightDecay: weightDecay.describe("L2 penalty, added to the gradient"),
+    }),
+    z.strictObject({
+      kind: z.literal("adamw").describe("Adam with decoupled weight decay (Loshchilov and Hutter 2019)"),
+      ...moments,
+      weightDecay: weightDecay.describe("decoupled weight decay, scaled by the learning rate"),
+    }),
+    z.strictObject({
+      kind: z.literal("sgd").describe("stochastic gradient descent, with momentum if it is not 0"),
+      learningRate,
+      momentum: fraction("momentum; 0 for none").default(0),
+      weightDecay: weightDecay.describe("L2 penalty, added to the gradient"),
+    }),
+  ])
+  .prefault({})
+  .describe("how gradients become updates");
+
+const warmupSteps = z.int().min(0).max(1e9).default(0).describe("steps of linear warm-up before the schedule proper");
+
+const scheduleSchema = z
+  .discriminatedUnion("kind", [
+    z.strictObject({
+      kind: z.literal("constant").default("constant").describe("the learning rate as it is"),
+      warmupSteps,
+    }),
+    z.strictObject({
+      kind: z.literal("inverse-sqrt").describe("falls with 1 / sqrt(step) after the warm-up"),
+      warmupSteps,
+    }),
+    z.strictObject({
+      kind: z
+        .literal("noam")
+        .describe("learningRate * width^-0.5 * min(step^-0.5, step * warmupSteps^-1.5) (Vaswani et al. 2017)"),
+      warmupSteps: positive("steps of warm-up"),
+    }),
+    z.strictObject({
+      kind: z.literal("cosine").describe("half a cosine from the peak to final x the peak at the last step"),
+      warmupSteps,
+      final: z.number().min(0).max(1).default(0).describe("learning rate at the end as a ratio of the peak"),
+    }),
+    z.strictObject({
+      kind: z.literal("linear-ramp").describe("from learningRate in equal steps to `to` at the last step"),
+      warmupSteps,
+      to: z.number().min(0).max(1e6).describe("learning rate at the last step"),
+    }),
+  ])
+  .prefault({})
+  .describe("the learning rate over the steps");
+
+/** Exactly one of two optional keys: the issue for none or both, naming both by their full path. */
+function exactlyOne(
+  context: z.RefinementCtx,
+  at: string,
+  keys: readonly [string, string],
+  values: readonly unknown[],
+): void {
+  const given = values.filter((v) => v !== undefined && v !== null).length;
+  if (given === 1) return;
+  const [a, b] = keys.map((k) => `${at}.${k}`);
+  context.addIssue({
+    code: "custom",
+    // Both are there: point at the second. None is there: point at their parent.
+    path: given === 2 ? [keys[1]] : [],
+    message: `expected either ${a} or ${b}, got ${given === 2 ? `both; remove one` : `neither; add one`}`,
+  });
+}
+
+const batchSchema = z
+  .strictObject({
+    sentences: positive("sentence pairs a batch", 65_536).optional(),
+    tokens: positive("tokens a batch, padding included", 1 << 24).optional(),
+  })
+  .superRefine((b, context) => exactlyOne(context, "train.batch", ["sentences", "tokens"], [b.sentences, b.tokens]))
+  .transform((b): { sentences: number } | { tokens: number } =>
+    b.sentences !== undefined ? { sentences: b.sentences } : { tokens: b.tokens! },
+  )
+  .prefault({ sentences: 32 })
+  .describe("size of a batch: {sentences: N} or {tokens: N}");
+
+const trainSchema = z
+  .strictObject({
+    steps: positive("optimizer updates").nullish(),
+    epochs: positive("passes over the training data; instead of steps").nullish(),
+    batch: batchSchema,
+    optimizer: optimizerSchema,
+    schedule: scheduleSchema,
+    clipNorm: rate("gradients are scaled down to this global norm; null for no clipping").nullable().default(null),
+    labelSmoothing: fraction("probability spread over all other pieces").default(0),
+    evaluateEverySteps: positive("steps between evaluations on dev").default(100),
+    checkpointEverySteps: positive("steps between checkpoints").default(100),
+  })
+  .superRefine((train, context) => {
+    exactlyOne(context, "train", ["steps", "epochs"], [train.steps, train.epochs]);
+    const { schedule, steps } = train;
+    // A cosine has no steps left to fall in; the other schedules only stop early, which is what a short trial run does.
+    if (schedule.kind === "cosine" && typeof steps === "number" && schedule.warmupSteps >= steps)
+      context.addIssue({
+        code: "custom",
+        path: ["schedule", "warmupSteps"],
+        message: `expected fewer than train.steps (${steps}), got train.schedule.warmupSteps: ${schedule.warmupSteps}; shorten the warm-up or train longer`,
+      });
+  })
+  .transform((train) => ({ ...train, steps: train.steps ?? null, epochs: train.epochs ?? null }))
+  .describe("how it is trained");
+
+const probesSchema = (names: Registries) =>
+  z
+    .strictObject({
+      everySteps: positive("steps between measurements").nullish(),
+      schedule: z
+        .literal("logarithmic")
+        .nullish()
+        .describe("measure at steps 0, 1, 2, 4, 8 ... instead of every N steps"),
+      record: z
+        .array(oneOf(names.probes, "probe"))
+        .refine(unique, "expected each probe once")
+        .default(["gradient-norm", "activation-gradient", "activation-rms", "update-ratio"])
+        .describe("the quantities measured at every layer"),
+    })
+    .superRefine((probes, context) => {
+      if (probes.everySteps && probes.schedule)
+        exactlyOne(context, "probes", ["everySteps", "schedule"], [probes.everySteps, probes.schedule]);
+    })
+    .transform((probes) => ({
+      everySteps: probes.schedule ? null : (probes.everySteps ?? 1),
+      schedule: probes.schedule ?? null,
+      record: probes.record,
+    }))
+    .prefault({})
+    .describe("what is measured, and when");
+
+const runShape = (names: Registries) => ({
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "expected letters, digits, dots, hyphens and underscores (at most 64)")
+    .describe("name of the experiment and of its folder"),
+  seed: z.int().min(0).default(1).describe("seed of every random stream"),
+  engine: z
+    .enum(["auto", "onnx", "tensorflow-gpu", "tensorflow", "wasm", "cpu"])
+    .default("auto")
+    .describe("what computes; auto: tensorflow-gpu where there is a GPU, else onnx"),
+  threads: positive(
+    "threads of the engine; one a run and several runs at once is fastest for small models",
+    256,
+  ).default(1),
+  data: dataSchema(names),
+  model: z.discriminatedUnion("kind", [transformerSchema(names)]).describe("what is trained"),
+  train: trainSchema,
+  probes: probesSchema(names),
+});
+
+const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
+const parameterSchema = z
+  .strictObject({
+    values: z.array(z.json()).min(1).optional().describe("the values to try"),
+    min: z.number().optional().describe("smallest value (method: random)"),
+    max: z.number().optional().describe("largest value (method: random)"),
+    distribution: z
+      .enum(["uniform", "log-uniform", "int-uniform"])
+      .optional()
+      .describe("how values lie between min and max"),
+  })
+  .describe("{values: [...]}, or {min, max, distribution} for method: random");
+
+const sweepSchema = z
+  .strictObject({
+    method: z
+      .enum(["grid", "random", "list"])
+      .default("grid")
+      .describe("all combinations, random draws, or the runs as listed"),
+    parameters: z
+      .record(z.string(), parameterSchema)
+      .optional()
+      .describe("dotted config keys, each with its values or range"),
+    runs: positive("number of draws (method: random)", 100_000).optional(),
+    list: z
+      .array(z.record(z.string(), z.union([scalar, z.json()])))
+      .min(1)
+      .optional()
+      .describe("runs, each a mapping of dotted config keys to values (method: list)"),
+    seeds: z
+      .array(z.int().min(0))
+      .min(1)
+      .refine(unique, "expected each seed once")
+      .optional()
+      .describe("every run once with each of these seeds; seed if not given"),
+  })
+  .describe("the runs of `fathom sweep`");
+
+/** Schema of one run's configuration: accepts the short forms, gives the resolved form with every default filled in.
+ *  Resolving a resolved configuration changes nothing. */
+export const runSchema = (names: Registries) => z.strictObject(runShape(names));
+
+/** Schema of an experiment file: a run's configuration and an optional `sweep`. */
+export const experimentSchema = (names: Registries) =>
+  z.strictObject({ ...runShape(names), sweep: sweepSchema.optional() });
+
+/** One run, resolved: no short forms, no missing values. `train.steps` and `train.epochs`: exactly one is not null;
+ *  likewise `probes.everySteps` and `probes.schedule`. */
+export type RunConfig = z.output<ReturnType<typeof runSchema>>;
+/** What a YAML file (or an override on top of it) may say for one run. */
+export type RunInput = z.input<ReturnType<typeof runSchema>>;
+/** The `sweep` section. */
+export type SweepConfig = z.output<typeof sweepSchema>;
+/** One entry of `sweep.parameters`. */
+export type SweepParameter = z.output<typeof parameterSchema>;
+export type DataConfig = RunConfig["data"];
+export type ModelConfig = RunConfig["model"];
+export type TrainConfig = RunConfig["train"];
+export type OptimizerConfig = TrainConfig["optimizer"];
+export type ScheduleConfig = TrainConfig["schedule"];
+export type ProbesConfig = RunConfig["probes"];
+
+/** The kinds of optimizer and of schedule the schema knows; a test holds them equal to the registries' names. */
+export const kindsOf = {
+  optimizers: ["adam", "adamw", "sgd"] satisfies OptimizerConfig["kind"][],
+  schedules: ["constant", "inverse-sqrt", "noam", "cosine", "linear-ramp"] satisfies ScheduleConfig["kind"][],
+};
