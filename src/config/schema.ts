@@ -14,6 +14,38 @@ export interface Registries {
   readonly corpora: readonly Member[];
 }
 
+/** What the schema itself names, for `fathom list`; tests hold the registries of src/train equal to them. */
+export const models = [
+  { name: "transformer", summary: "encoder-decoder transformer (Vaswani et al. 2017)" },
+] as const satisfies Member[];
+export const optimizers = [
+  { name: "adam", summary: "Adam (Kingma and Ba 2015); weightDecay is an L2 penalty" },
+  { name: "adamw", summary: "Adam with decoupled weight decay (Loshchilov and Hutter 2019)" },
+  { name: "sgd", summary: "stochastic gradient descent, with momentum if it is not 0" },
+] as const satisfies Member[];
+export const schedules = [
+  { name: "constant", summary: "the learning rate as it is" },
+  { name: "inverse-sqrt", summary: "falls with 1 / sqrt(step) after the warm-up" },
+  {
+    name: "noam",
+    summary: "learningRate * width^-0.5 * min(step^-0.5, step * warmupSteps^-1.5) (Vaswani et al. 2017)",
+  },
+  { name: "cosine", summary: "half a cosine from the peak to `final` times the peak at the last step" },
+  { name: "linear-ramp", summary: "from learningRate in equal steps to `to` at the last step" },
+] as const satisfies Member[];
+export const engines = [
+  { name: "auto", summary: "tensorflow-gpu where there is a GPU, else onnx" },
+  { name: "onnx", summary: "compiled stages on ONNX Runtime's CPU kernels; everywhere, fast" },
+  { name: "tensorflow-gpu", summary: "eager, on @tensorflow/tfjs-node-gpu where that installs" },
+  { name: "tensorflow", summary: "eager, on @tensorflow/tfjs-node where that installs" },
+  { name: "wasm", summary: "eager, on TensorFlow.js's WebAssembly backend; everywhere" },
+  { name: "cpu", summary: "eager, in plain JavaScript; the slow reference of the tests" },
+] as const satisfies Member[];
+
+/** `{kind: name}` of a discriminated union, described by the table it comes from. */
+const kind = <N extends string>(table: readonly { name: string; summary: string }[], name: N) =>
+  z.literal(name).describe(table.find((m) => m.name === name)!.summary);
+
 const positive = (describe: string, max = 1e9) => z.int().min(1).max(max).describe(describe);
 const fraction = (describe: string) => z.number().min(0).lt(1).describe(describe);
 const oneOf = (members: readonly Member[], describe: string) =>
@@ -61,10 +93,7 @@ const layers = (stack: string) => positive(`layers of the ${stack}`, 1000);
 const transformerSchema = (names: Registries) =>
   z
     .strictObject({
-      kind: z
-        .literal("transformer")
-        .default("transformer")
-        .describe("encoder-decoder transformer (Vaswani et al. 2017)"),
+      kind: kind(models, "transformer").default("transformer"),
       depth: z
         .union([
           positive("layers of each stack", 1000).transform((n) => ({ encoder: n, decoder: n })),
@@ -121,17 +150,17 @@ const moments = {
 const optimizerSchema = z
   .discriminatedUnion("kind", [
     z.strictObject({
-      kind: z.literal("adam").default("adam").describe("Adam (Kingma and Ba 2015)"),
+      kind: kind(optimizers, "adam").default("adam"),
       ...moments,
       weightDecay: weightDecay.describe("L2 penalty, added to the gradient"),
     }),
     z.strictObject({
-      kind: z.literal("adamw").describe("Adam with decoupled weight decay (Loshchilov and Hutter 2019)"),
+      kind: kind(optimizers, "adamw"),
       ...moments,
       weightDecay: weightDecay.describe("decoupled weight decay, scaled by the learning rate"),
     }),
     z.strictObject({
-      kind: z.literal("sgd").describe("stochastic gradient descent, with momentum if it is not 0"),
+      kind: kind(optimizers, "sgd"),
       learningRate,
       momentum: fraction("momentum; 0 for none").default(0),
       weightDecay: weightDecay.describe("L2 penalty, added to the gradient"),
@@ -145,26 +174,24 @@ const warmupSteps = z.int().min(0).max(1e9).default(0).describe("steps of linear
 const scheduleSchema = z
   .discriminatedUnion("kind", [
     z.strictObject({
-      kind: z.literal("constant").default("constant").describe("the learning rate as it is"),
+      kind: kind(schedules, "constant").default("constant"),
       warmupSteps,
     }),
     z.strictObject({
-      kind: z.literal("inverse-sqrt").describe("falls with 1 / sqrt(step) after the warm-up"),
+      kind: kind(schedules, "inverse-sqrt"),
       warmupSteps,
     }),
     z.strictObject({
-      kind: z
-        .literal("noam")
-        .describe("learningRate * width^-0.5 * min(step^-0.5, step * warmupSteps^-1.5) (Vaswani et al. 2017)"),
+      kind: kind(schedules, "noam"),
       warmupSteps: positive("steps of warm-up"),
     }),
     z.strictObject({
-      kind: z.literal("cosine").describe("half a cosine from the peak to final x the peak at the last step"),
+      kind: kind(schedules, "cosine"),
       warmupSteps,
       final: z.number().min(0).max(1).default(0).describe("learning rate at the end as a ratio of the peak"),
     }),
     z.strictObject({
-      kind: z.literal("linear-ramp").describe("from learningRate in equal steps to `to` at the last step"),
+      kind: kind(schedules, "linear-ramp"),
       warmupSteps,
       to: z.number().min(0).max(1e6).describe("learning rate at the last step"),
     }),
@@ -261,9 +288,9 @@ const runShape = (names: Registries) => ({
     .describe("name of the experiment and of its folder"),
   seed: z.int().min(0).default(1).describe("seed of every random stream"),
   engine: z
-    .enum(["auto", "onnx", "tensorflow-gpu", "tensorflow", "wasm", "cpu"])
+    .enum(engines.map((e) => e.name))
     .default("auto")
-    .describe("what computes; auto: tensorflow-gpu where there is a GPU, else onnx"),
+    .describe(`what computes: ${engines.map((e) => `${e.name} (${e.summary})`).join("; ")}`),
   threads: positive(
     "threads of the engine; one a run and several runs at once is fastest for small models",
     256,
@@ -335,9 +362,3 @@ export type TrainConfig = RunConfig["train"];
 export type OptimizerConfig = TrainConfig["optimizer"];
 export type ScheduleConfig = TrainConfig["schedule"];
 export type ProbesConfig = RunConfig["probes"];
-
-/** The kinds of optimizer and of schedule the schema knows; a test holds them equal to the registries' names. */
-export const kindsOf = {
-  optimizers: ["adam", "adamw", "sgd"] satisfies OptimizerConfig["kind"][],
-  schedules: ["constant", "inverse-sqrt", "noam", "cosine", "linear-ramp"] satisfies ScheduleConfig["kind"][],
-};

@@ -1,0 +1,60 @@
+// What a verb of the command line is: data and one function. Each verb is a file of this folder and a line in index.ts.
+// Verb files are all imported at start: they import what is heavy (engines, registries, plots) inside `run`.
+
+import type { InferredOptionTypes, Options, PositionalOptions } from "yargs";
+import type { Member } from "../registry.ts";
+
+type Table<T> = { readonly [key: string]: T };
+
+/** A verb as main.ts registers it. */
+export interface Verb extends Member {
+  /** Command and positional arguments in yargs' form: `corpus <config> [overrides..]`. */
+  readonly usage: string;
+  readonly positionals: Table<PositionalOptions>;
+  readonly options: Table<Options>;
+  /** Examples for `--help`: command line and what it does. */
+  readonly examples: readonly (readonly [string, string])[];
+  /** A verb for fathom's own child processes is not listed. */
+  readonly hidden?: boolean;
+  /** Does the work, prints to stdout, and gives the exit code (see `exitCodes`). Throws `UserError` for the user's errors. */
+  run(args: never): Promise<number>;
+}
+
+/** Declares a verb; the types of `args` follow from its positionals and options. */
+export function verb<P extends Table<PositionalOptions>, O extends Table<Options>>(definition: {
+  readonly usage: string;
+  readonly summary: string;
+  readonly positionals: P;
+  readonly options: O;
+  readonly examples: readonly (readonly [string, string])[];
+  readonly hidden?: boolean;
+  run(args: InferredOptionTypes<P & O>): Promise<number>;
+}): Verb {
+  return { ...definition, name: definition.usage.split(" ")[0]! };
+}
+
+/** Exit codes of every verb. */
+export const exitCodes = { done: 0, failure: 1, userError: 2, tryAgain: 75, interrupted: 130 } as const;
+
+/** Where something else holds what is needed, or it will be there later: exit code 75. */
+export class TryAgainError extends Error {
+  override name = "TryAgainError";
+}
+
+/** The options that most verbs share; take those that apply: `options: { out: common.out }`. */
+export const common = {
+  out: { type: "string", default: "results", describe: "folder of all experiments", requiresArg: true },
+  quiet: { type: "boolean", default: false, describe: "print errors only" },
+  json: { type: "boolean", default: false, describe: "print JSON for machines" },
+} as const satisfies Table<Options>;
+
+/** The positional arguments that most verbs share. */
+export const positional = {
+  config: { type: "string", demandOption: true, describe: "experiment as YAML" },
+  overrides: {
+    type: "string",
+    array: true,
+    default: [] as string[],
+    describe: "key=value on top of it: train.steps=50",
+  },
+} as const satisfies Table<PositionalOptions>;

@@ -1,0 +1,25 @@
+// The one place that gathers the registries' names for the configuration The registries import
+// model code, so they are loaded on demand: `--help` must not wait for them.
+
+import { members, type Member } from "../registry.ts";
+import type { Registries } from "./schema.ts";
+
+/** The names a configuration may use, from the registries themselves. */
+export async function loadRegistries(): Promise<Registries> {
+  const [residual, norms, probes, corpora] = await Promise.all([
+    import("../residual/index.ts"),
+    import("../nn/norms/index.ts"),
+    import("../probes/index.ts"),
+    import("../data/corpora/index.ts"),
+  ]);
+  return {
+    residual: [...members<Registries["residual"][number]>(residual).values()],
+    norms: namesOf(norms),
+    probes: namesOf(probes),
+    corpora: namesOf(corpora),
+  };
+}
+
+/** Names and summaries alone: a registry's members carry much else. */
+const namesOf = (registry: Record<string, Member>): Member[] =>
+  [...members(registry).values()].map(({ name, summary }) => ({ name, summary }));

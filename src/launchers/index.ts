@@ -1,0 +1,3 @@
+// The ways to run a manifest, one line each.
+
+export { local } from "./local.ts";
