@@ -1,0 +1,34 @@
+import * as tf from "@tensorflow/tfjs-core";
+import type { GradSaveFunc, Tensor } from "@tensorflow/tfjs-core";
+
+// B batch, H heads, T queries, S keys, K head width.
+
+/** Scaled dot-product attention: O = softmax(Q K^T / sqrt(K) + mask) V (Vaswani et al. 2017, equation 1).
+ *  Shapes: q_BHTK, k_BHSK, v_BHSK -> o_BHTK; mask broadcasts to [B, H, T, S] and holds 0 or a large negative number;
+ *  dropout_BHTS, if given, multiplies the probabilities.
+ *  Gradient: dS = P * (dP - rowsum(dO * O)), since rowsum(dP * P) = rowsum(dO * O): a row of O is shorter than a row of
+ *  P (Dao et al. 2022, FlashAttention, equation 4). */
+export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, dropout?: Tensor): Tensor {
+  const scale = 1 / Math.sqrt(q.shape.at(-1)!);
+  return tf.customGrad((...args: unknown[]) => {
+    const [q, k, v, save] = args as [Tensor, Tensor, Tensor, GradSaveFunc];
+    const p = tf.softmax(tf.add(tf.mul(tf.matMul(q, k, false, true), scale), mask));
+    const dropped = dropout ? tf.mul(p, dropout) : p;
+    const value = tf.matMul(dropped, v);
+    save([q, k, v, p, value]);
+    const gradFunc = (dO: Tensor, saved: Tensor[]): Tensor[] => {
+      const [q, k, v, p, o] = saved as [Tensor, Tensor, Tensor, Tensor, Tensor];
+      const dV = tf.matMul(dropout ? tf.mul(p, dropout) : p, dO, true, false);
+      const dDropped = tf.matMul(dO, v, false, true);
+      const dP = dropout ? tf.mul(dDropped, dropout) : dDropped;
+      const dScores = tf.mul(p, tf.sub(dP, tf.sum(tf.mul(dO, o), -1, true)));
+      return [tf.mul(tf.matMul(dScores, k), scale), tf.mul(tf.matMul(dScores, q, true, false), scale), dV];
+    };
+    return { value, gradFunc };
+  })(q, k, v);
+}
+
+/** Attention probabilities alone, P_BHTS = softmax(Q K^T / sqrt(K) + mask): the plain twin that tests compare with. */
+export function attentionProbabilities(q: Tensor, k: Tensor, mask: Tensor): Tensor {
+  return tf.softmax(tf.add(tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(q.shape.at(-1)!)), mask));
+}

@@ -1,0 +1,53 @@
+import * as tf from "@tensorflow/tfjs-core";
+import type { GradSaveFunc, Tensor } from "@tensorflow/tfjs-core";
+import { scatterRows } from "./embedding-lookup.ts";
+
+// N targets (batch x length), D width, V vocabulary.
+
+/** Negative log-likelihood of every target under a linear softmax layer, nats:
+ *  nll_n = logsumexp(z_n) - z_n[label_n], z = x W + b; with label smoothing e (Szegedy et al. 2016, section 7) the target
+ *  distribution is (1 - e) onehot + e / V and the result the cross-entropy with it.
+ *  Shapes: x_ND, weight_DV, bias_V, labels_N (int32) -> nll_N.
+ *
+ *  The V-wide gradient p - onehot is never formed: with dy the cotangent of nll,
+ *  dx = dy * (p W^T - W^T[labels]), dW = (dy * x)^T p - scatter(dy * x), db = dy^T p - scatter(dy).
+ *  The only passes over [N, V] are the matrix product, the softmax and the products of the backward. */
+export function linearCrossEntropy(x: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: number): Tensor {
+  const [width, vocabulary] = weight.shape as [number, number];
+  const n = x.shape[0]!;
+  return tf.customGrad((...args: unknown[]) => {
+    const [x, weight, bias, save] = args as [Tensor, Tensor, Tensor, GradSaveFunc];
+    const logits = tf.add(tf.matMul(x as tf.Tensor2D, weight as tf.Tensor2D), bias);
+    const p = tf.softmax(logits);
+    // logsumexp = max z - log max p; max p >= 1/V, so the logarithm is safe where p[label] would underflow.
+    const logSumExp = tf.sub(tf.max(logits, -1), tf.log(tf.max(p, -1)));
+    // The label's logit from x and W again: a [N, D] pass instead of an indexed read of [N, V].
+    const labelWeights = tf.transpose(tf.gather(weight, labels as tf.Tensor1D, 1)); // [N, D]
+    const labelLogits = tf.add(tf.sum(tf.mul(x, labelWeights), -1), tf.gather(bias, labels as tf.Tensor1D));
+    const nll = tf.sub(logSumExp, labelLogits);
+    const value = smoothing
+      ? tf.add(tf.mul(nll, 1 - smoothing), tf.mul(tf.sub(logSumExp, tf.mean(logits, -1)), smoothing))
+      : nll;
+    save([x, weight, p, labelWeights]);
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+      const [x, weight, p, labelWeights] = saved as [Tensor, Tensor, Tensor, Tensor];
+      const dy_N1 = tf.reshape(dy, [n, 1]);
+      const keep = 1 - smoothing;
+      let target = smoothing ? tf.mul(labelWeights, keep) : labelWeights; // expected row of W^T under the targets
+      if (smoothing) target = tf.add(target, tf.mul(tf.mean(weight, 1), smoothing));
+      const dx = tf.mul(tf.sub(tf.matMul(p, weight, false, true), target), dy_N1);
+      const scaled = tf.mul(x, dy_N1);
+      const scatter = (rows: Tensor): Tensor => {
+        const sum = scatterRows(smoothing ? tf.mul(rows, keep) : rows, labels, vocabulary);
+        return smoothing ? tf.add(sum, tf.mul(tf.sum(rows, 0, true), smoothing / vocabulary)) : sum;
+      };
+      const dWeight = tf.sub(tf.matMul(scaled, p, true, false), tf.transpose(scatter(scaled)));
+      const dBias = tf.sub(
+        tf.reshape(tf.matMul(dy_N1, p, true, false), [vocabulary]),
+        tf.reshape(scatter(dy_N1), [vocabulary]),
+      );
+      return [dx, tf.reshape(dWeight, [width, vocabulary]), dBias];
+    };
+    return { value, gradFunc };
+  })(x, weight, bias);
+}

@@ -1,0 +1,13 @@
+import * as tf from "@tensorflow/tfjs-core";
+import type { NamedAttrMap, NamedTensorMap, Tensor } from "@tensorflow/tfjs-core";
+
+/** Runs the kernel `name` where the current backend has one of its own (the recorder fuses it into one graph node), and
+ *  the plain composition of TensorFlow.js operations everywhere else. Both give the same tensors. */
+export function kernelOr<T extends Tensor | Tensor[]>(
+  name: string,
+  inputs: NamedTensorMap,
+  attributes: NamedAttrMap,
+  compose: () => T,
+): T {
+  return tf.getKernel(name, tf.getBackend()) ? (tf.engine().runKernel(name, inputs, attributes) as T) : compose();
+}

@@ -1,0 +1,50 @@
+import * as tf from "@tensorflow/tfjs-core";
+import type { GradSaveFunc, Tensor } from "@tensorflow/tfjs-core";
+import { kernelOr } from "./kernel.ts";
+
+/** [x_hat, 1 / sqrt(var(x) + eps)] over the last axis: the standardised input and the inverse standard deviation. */
+function standardize(x: Tensor, epsilon: number): [Tensor, Tensor] {
+  return kernelOr("Standardize", { x }, { epsilon }, () => {
+    const centred = tf.sub(x, tf.mean(x, -1, true));
+    const inverseStd = tf.rsqrt(tf.add(tf.mean(tf.square(centred), -1, true), epsilon));
+    return [tf.mul(centred, inverseStd), inverseStd];
+  });
+}
+
+/** LayerNorm: y = (x - mean(x)) / sqrt(var(x) + eps) * gain + bias over the last axis (Ba et al. 2016).
+ *  Shapes: x [..., D] -> same; gain, bias [D].
+ *  Gradient: with g = dy * gain, dx = (g - mean(g) - x_hat * mean(g * x_hat)) / std. x_hat is recomputed from x in the
+ *  backward pass, so nothing but the input has to be kept. */
+export function layerNormalization(x: Tensor, gain: Tensor, bias: Tensor, epsilon: number): Tensor {
+  return tf.customGrad((...args: unknown[]) => {
+    const [x, gain, bias, save] = args as [Tensor, Tensor, Tensor, GradSaveFunc];
+    save([x, gain]);
+    const value = kernelOr("LayerNormalization", { x, gain, bias }, { epsilon }, () =>
+      tf.add(tf.mul(standardize(x, epsilon)[0], gain), bias),
+    );
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+      const [x, gain] = saved as [Tensor, Tensor];
+      const [xHat, inverseStd] = standardize(x, epsilon);
+      const dyXHat = tf.mul(dy, xHat);
+      const g = tf.mul(dy, gain);
+      const dx = tf.mul(
+        tf.sub(tf.sub(g, tf.mean(g, -1, true)), tf.mul(xHat, tf.mean(tf.mul(dyXHat, gain), -1, true))),
+        inverseStd,
+      );
+      return [dx, sumToLast(dyXHat), sumToLast(dy)];
+    };
+    return { value, gradFunc };
+  })(x, gain, bias);
+}
+
+/** RMSNorm: y = x / sqrt(mean(x^2) + eps) * gain over the last axis (Zhang & Sennrich 2019, equation 4).
+ *  Shapes: x [..., D] -> same; gain [D]. */
+export function rmsNormalization(x: Tensor, gain: Tensor, epsilon: number): Tensor {
+  const inverseRms = tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), epsilon));
+  return tf.mul(tf.mul(x, inverseRms), gain);
+}
+
+/** Sum over every axis but the last: [..., D] -> [D]. */
+function sumToLast(x: Tensor): Tensor {
+  return tf.sum(tf.reshape(x, [-1, x.shape.at(-1)!]), 0);
+}

@@ -1,0 +1,3 @@
+// The registry of residual schemes: one line a member.
+export { postLn } from "./post-ln.ts";
+export { preLn } from "./pre-ln.ts";

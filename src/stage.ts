@@ -1,0 +1,84 @@
+// A model is a list of stages. A stage is a pure function `(parameters, carry) -> carry` written in TensorFlow.js
+// operations; the engine runs the stages up and differentiates them one by one on the way down:
+// dL/dx_l = dL/dx_{l+1} . dx_{l+1}/dx_l. Nothing here runs; these are the words models and engines share.
+import type { Tensor } from "@tensorflow/tfjs-core";
+
+/** How a parameter starts. `gain` multiplies the Xavier bound sqrt(6 / (fanIn + fanOut)) (Glorot & Bengio 2010). */
+export type Init =
+  | { readonly kind: "xavier-uniform"; readonly gain: number }
+  | { readonly kind: "normal"; readonly std: number }
+  | { readonly kind: "constant"; readonly value: number };
+
+/** A parameter as a layer declares it, before it has a place in a network. */
+export interface ParameterShape {
+  readonly shape: readonly number[];
+  readonly init: Init;
+}
+
+/** A parameter of a network. Its path is its name in checkpoints and tables, `stack/layer/component/parameter`:
+ *  `encoder/03/self-attention/query/weight`, `encoder/norm/gain`, `embedding/source/weight`. */
+export interface ParameterSpec extends ParameterShape {
+  readonly path: string;
+}
+
+/** Random numbers a stage asks for. `dropout` gives 0 with probability `rate`, else 1 / (1 - rate). */
+export type Noise = { readonly kind: "dropout"; readonly rate: number } | { readonly kind: "normal" };
+
+/** Which of the two signals a tap stands on: the residual stream, or the branch that is added to it. */
+export type TapPoint = "stream" | "branch";
+
+/** What an engine lends a stage while it runs. */
+export interface StageContext {
+  /** False during evaluation: no dropout, no label smoothing. */
+  readonly training: boolean;
+  /** Marks a point whose activation, and whose gradient dL/dx, probes may read. Returns `x` unchanged; what comes
+   *  after must use the returned tensor, or its share of the gradient is not seen. */
+  tap(component: string, point: TapPoint, x: Tensor): Tensor;
+  /** Fresh random numbers from the stream `<kind>/<stage name>/<name>` at this step. */
+  noise(name: string, shape: readonly number[], noise: Noise): Tensor;
+}
+
+export type Tensors = Readonly<Record<string, Tensor>>;
+
+/** One link of the chain. Stages with equal `key` run the same code on the same shapes and share one compiled graph,
+ *  so everything `apply` depends on, apart from its arguments, must be in the key. */
+export interface Stage {
+  /** Where it stands: `encoder/03`. */
+  readonly name: string;
+  readonly stack: string;
+  /** From 0; empty where the stage is no layer of a stack. */
+  readonly layer: number | "";
+  readonly key: string;
+  /** By the name `apply` uses, e.g. `self-attention/query/weight`. Two stages may share a parameter (same path). */
+  readonly parameters: Readonly<Record<string, ParameterSpec>>;
+  /** Carry entries it reads. What it does not return passes by unchanged. */
+  readonly reads: readonly string[];
+  apply(parameters: Tensors, carry: Tensors, context: StageContext): Record<string, Tensor>;
+}
+
+/** A set of parameters with its own loss and optimizer: one for a transformer or a VAE, two for a GAN. */
+export interface Player {
+  readonly name: string;
+  readonly stages: readonly Stage[];
+  /** Scalars in the last carry: `loss` is differentiated, the others are reported beside it. */
+  readonly scalars: readonly string[];
+}
+
+/** A parameter in memory; optimizers update `data` in place. */
+export interface Parameter extends ParameterSpec {
+  readonly data: Float32Array;
+}
+
+/** All parameters of a model by path. */
+export type Parameters = ReadonlyMap<string, Parameter>;
+
+/** The specs of all parameters of `players` by path, in the order of first use. */
+export function parameterSpecs(players: readonly Player[]): Map<string, ParameterSpec> {
+  const specs = new Map<string, ParameterSpec>();
+  for (const { stages } of players)
+    for (const { parameters } of stages) for (const spec of Object.values(parameters)) specs.set(spec.path, spec);
+  return specs;
+}
+
+/** Number of elements of a shape. */
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, d) => product * d, 1);
