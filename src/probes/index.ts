@@ -1,0 +1,5 @@
+// The registry of probes: one line a member.
+export { activationGradient } from "./activation-gradient.ts";
+export { activationRms } from "./activation-rms.ts";
+export { gradientNorm } from "./gradient-norm.ts";
+export { updateRatio } from "./update-ratio.ts";
