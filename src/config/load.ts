@@ -1,0 +1,160 @@
+// Reads experiment files: YAML with positions, `key=value` overrides on top, and every error as
+// `file:line:column: key: expected ..., got ...`, several at once.
+
+import { readFileSync, statSync } from "node:fs";
+import { isMap, isPair, isScalar, LineCounter, parseDocument, type Document, type Node } from "yaml";
+import { nearest } from "../registry.ts";
+import { messageOf, UserError } from "../errors.ts";
+import { problemsOf, valueAt, type Problem } from "./problems.ts";
+import { resolver, withKey, type Resolved, type Resolver } from "./resolve.ts";
+import { experimentSchema, type Registries, type RunConfig, type SweepConfig } from "./schema.ts";
+import { expandSweep, type Expansion } from "./sweep.ts";
+
+const maxBytes = 1_000_000;
+const maxProblems = 10;
+
+/** A file as an author wrote it, overrides applied. */
+interface Source {
+  readonly file: string;
+  readonly document: Document;
+  readonly lines: LineCounter;
+  readonly data: Record<string, unknown>;
+  /** By key, the override as it was typed. */
+  readonly overrides: ReadonlyMap<string, string>;
+}
+
+/** The one run of an experiment file; `hasSweep`: there is a `sweep` section, which was left aside. */
+export function loadRun(
+  file: string,
+  overrides: readonly string[],
+  names: Registries,
+): { config: RunConfig; hasSweep: boolean } {
+  const resolve = resolver(names);
+  const source = read(file, overrides, resolve);
+  const { sweep, ...input } = source.data;
+  return { config: orThrow(source, resolve.resolve(input)), hasSweep: sweep !== undefined };
+}
+
+/** All runs of an experiment file (one, where it has no `sweep`) and the experiment's name. */
+export function loadSweep(
+  file: string,
+  overrides: readonly string[],
+  names: Registries,
+): Expansion & { readonly name: string } {
+  const resolve = resolver(names);
+  const source = read(file, overrides, resolve);
+  const { sweep, ...input } = source.data;
+  const expansion = orThrow(source, expandSweep(input, parseSweep(source, names, resolve, sweep), resolve));
+  return { ...expansion, name: expansion.runs[0]!.config.name };
+}
+
+/** The `sweep` section, checked for its own shape. */
+function parseSweep(source: Source, names: Registries, { keys }: Resolver, sweep: unknown): SweepConfig | undefined {
+  const result = experimentSchema(names).shape.sweep.safeParse(sweep);
+  if (result.success) return result.data;
+  const nested = result.error.issues.map((issue) => ({ ...issue, path: ["sweep", ...issue.path] }));
+  throw asUserError(source, problemsOf(nested as typeof result.error.issues, source.data, keys));
+}
+
+function orThrow<T>(source: Source, result: Resolved<T>): T {
+  if (result.ok) return result.value;
+  throw asUserError(source, result.problems);
+}
+
+function read(file: string, overrides: readonly string[], { keys }: Resolver): Source {
+  const lines = new LineCounter();
+  const document = parseDocument(readText(file), { lineCounter: lines, prettyErrors: false });
+  const syntax = document.errors.map((error) => {
+    const { line, col } = lines.linePos(error.pos[0]);
+    const repair = error.code === "DUPLICATE_KEY" ? "a key is there twice; remove one" : error.message;
+    return `${file}:${line}:${col}: ${repair}`;
+  });
+  if (syntax.length > 0) throw new UserError(syntax.slice(0, maxProblems).join("\n"));
+  let data: unknown;
+  try {
+    data = document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw new UserError(`${file}: ${messageOf(error)}; write the values out instead`);
+  }
+  if (typeof data !== "object" || data === null || Array.isArray(data))
+    throw new UserError(
+      `${file}: expected a mapping of configuration keys, got ${data === null ? "an empty file" : "something else"}`,
+    );
+  const source = { file, document, lines, data: data as Record<string, unknown>, overrides: new Map<string, string>() };
+  return overrides.reduce((s, override) => applyOverride(s, override, keys), source);
+}
+
+function readText(file: string): string {
+  try {
+    const { size } = statSync(file);
+    if (size > maxBytes)
+      throw new UserError(`${file}: expected a configuration of at most ${maxBytes} bytes, got ${size}`);
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    const reason =
+      code === "ENOENT" ? "there is no such file" : code === "EISDIR" ? "it is a folder" : messageOf(error);
+    throw new UserError(`${file}: expected a configuration file that can be read: ${reason}`);
+  }
+}
+
+function applyOverride<S extends Source>(source: S, override: string, keys: readonly string[]): S {
+  const where = `override ${override}`;
+  const [key, text] = [override.slice(0, override.indexOf("=")), override.slice(override.indexOf("=") + 1)];
+  if (!override.includes("=") || key === "")
+    throw new UserError(`${where}: expected key=value, such as train.steps=50`);
+  if (!keys.includes(key)) {
+    const guess = nearest(key, keys) ?? keys.find((k) => k.endsWith(`.${key}`));
+    throw new UserError(
+      `${where}: unknown key${guess ? `; did you mean "${guess}"?` : "; schema/experiment.schema.json lists the keys"}`,
+    );
+  }
+  const document = parseDocument(text, { prettyErrors: false });
+  if (document.errors.length > 0)
+    throw new UserError(`${where}: expected a YAML value, got ${text}: ${document.errors[0]!.message}`);
+  const next = withKey(source.data, key, document.toJS({ maxAliasCount: 0 }));
+  if (!next.ok) throw new UserError(`${where}: ${key}: ${next.problems[0]!.message}`);
+  return { ...source, data: next.value, overrides: new Map([...source.overrides, [key, override]]) };
+}
+
+/** All problems as one error, at most ten, each where the author can find it. */
+function asUserError(source: Source, problems: readonly Problem[]): UserError {
+  const lines = [...new Set(problems.map((problem) => `${locate(source, problem)}: ${labelled(problem)}`))];
+  const more = lines.length - maxProblems;
+  return new UserError([...lines.slice(0, maxProblems), ...(more > 0 ? [`and ${more} more`] : [])].join("\n"));
+}
+
+const labelled = ({ path, message }: Problem): string => {
+  const key = path.join(".");
+  return key === "" || message.startsWith(`${key} `) ? message : `${key}: ${message}`;
+};
+
+/** `file:line:column` of a problem, or the override that brought it, or the sweep's entry that sets its key. */
+function locate(source: Source, { path, unknownKey }: Problem): string {
+  const key = path.join(".");
+  for (const [overridden, text] of source.overrides)
+    if (key === overridden || key.startsWith(`${overridden}.`)) return `override ${text}`;
+  const parameters = valueAt(source.data, ["sweep", "parameters"]);
+  const swept = Object.keys((parameters ?? {}) as object).find((k) => key === k || key.startsWith(`${k}.`));
+  const position = swept
+    ? positionOf(source.document, ["sweep", "parameters", swept], true)
+    : positionOf(source.document, path, unknownKey);
+  if (position === undefined) return source.file;
+  const { line, col } = source.lines.linePos(position);
+  return `${source.file}:${line}:${col}`;
+}
+
+/** Offset of the value at `path`, or of its key; for what is not there, of the nearest parent's key. */
+function positionOf(document: Document, path: readonly (string | number)[], ofKey = false): number | undefined {
+  for (let n = path.length; n > 0; n--) {
+    const parent = document.getIn(path.slice(0, n - 1), true);
+    const pair = isMap(parent)
+      ? parent.items.find((p) => isPair(p) && isScalar(p.key) && String(p.key.value) === String(path[n - 1]))
+      : undefined;
+    const value = document.getIn(path.slice(0, n), true) as Node | undefined;
+    if (pair && (ofKey || n < path.length || !isScalar(value))) return (pair.key as Node).range?.[0];
+    if (value?.range) return value.range[0];
+  }
+  return document.contents?.range?.[0];
+}

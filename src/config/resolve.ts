@@ -1,0 +1,50 @@
+// From what an author wrote to a complete configuration: pure, no files.
+
+import { jsonSchema, knownKeys } from "./json-schema.ts";
+import { problemsOf, type Problem } from "./problems.ts";
+import { runSchema, type Registries, type RunConfig } from "./schema.ts";
+
+/** What resolving gives: the configuration, or everything that is wrong with it. */
+export type Resolved<T> =
+  { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problems: readonly Problem[] };
+
+/** Resolves inputs against one set of names; keep it for many inputs, since making the schema is the larger part. */
+export interface Resolver {
+  /** The complete configuration of `input` (a run's keys, no `sweep`), or its problems. */
+  resolve(input: unknown): Resolved<RunConfig>;
+  /** Every dotted key an experiment file may have. */
+  readonly keys: readonly string[];
+}
+
+/** A resolver for the registries' `names`. */
+export function resolver(names: Registries): Resolver {
+  const schema = runSchema(names);
+  const keys = knownKeys(jsonSchema(names));
+  return {
+    keys,
+    resolve(input) {
+      const result = schema.safeParse(input);
+      if (result.success) return { ok: true, value: result.data };
+      return { ok: false, problems: problemsOf(result.error.issues, input, keys) };
+    },
+  };
+}
+
+/** A copy of `data` with `value` at the dotted `key`, mappings made on the way; or the sentence that says why not. */
+export function withKey(data: unknown, key: string, value: unknown): Resolved<Record<string, unknown>> {
+  const copy = structuredClone(data ?? {}) as Record<string, unknown>;
+  const path = key.split(".");
+  let node = copy;
+  for (const [i, part] of path.slice(0, -1).entries()) {
+    if (!Object.hasOwn(node, part) || node[part] === null) node[part] = {};
+    const next = node[part];
+    if (typeof next !== "object" || Array.isArray(next)) {
+      const parent = path.slice(0, i + 1).join(".");
+      const message = `cannot be set, since ${parent} is ${JSON.stringify(next)} and no mapping; set ${parent} as a whole`;
+      return { ok: false, problems: [{ path, message }] };
+    }
+    node = next as Record<string, unknown>;
+  }
+  node[path.at(-1)!] = value;
+  return { ok: true, value: copy };
+}

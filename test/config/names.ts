@@ -1,0 +1,29 @@
+// Names for tests that need no registry.
+
+import type { Registries } from "../../src/config/schema.ts";
+
+const named = (name: string) => ({ name, summary: `summary of ${name}` });
+
+export const names: Registries = {
+  residual: [
+    { ...named("post-ln"), finalNorm: false },
+    { ...named("pre-ln"), finalNorm: true },
+  ],
+  norms: [named("layer-norm"), named("rms-norm")],
+  probes: ["activation-gradient", "activation-rms", "gradient-norm", "update-ratio"].map(named),
+  corpora: [named("software-messages"), named("typescript-diagnostics")],
+};
+
+/** The shortest valid experiment. */
+export const minimal = `name: tiny
+data:
+  corpus: typescript-diagnostics
+  directions: [en-de]
+model:
+  depth: 2
+  width: 16
+  heads: 2
+  residual: pre-ln
+train:
+  steps: 20
+`;
