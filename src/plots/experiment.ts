@@ -1,0 +1,106 @@
+// What figures and reports are made from: the rows that runs left, and nothing else. Here runs are sorted into panels
+// (the scheme, where it varies) and lines (the depth, where it varies); what remains are seeds, which make bands.
+
+import type { LayerRow, MetricRow, RunRow } from "../types.ts";
+import { distinct } from "./statistics.ts";
+
+/** The rows of one run. */
+export interface RunData {
+  readonly row: RunRow;
+  readonly metrics: readonly MetricRow[];
+  readonly layers: readonly LayerRow[];
+}
+
+/** The rows of an experiment. */
+export interface ExperimentData {
+  readonly name: string;
+  /** The configuration keys that differ between runs, by dotted path; the seed is not one of them. */
+  readonly varied: readonly string[];
+  readonly runs: readonly RunData[];
+}
+
+/** How runs are laid out: every configuration has one panel and one line; runs that share both differ by seed alone. */
+export interface Layout {
+  /** Keys whose values name the panel: the scheme, and what is left when the line is chosen. */
+  readonly panelKeys: readonly string[];
+  /** Keys whose values name the line: those of the depth, else the first that is left. */
+  readonly lineKeys: readonly string[];
+  readonly panels: readonly string[];
+  readonly lines: readonly string[];
+  /** What a line stands for, e.g. `depth (layers a stack)`; empty where nothing but the panel varies. */
+  readonly lineTitle: string;
+  panelOf(row: RunRow): string;
+  lineOf(row: RunRow): string;
+}
+
+const schemeKey = "model.residual";
+const isDepth = (key: string): boolean => key === "model.depth" || key.startsWith("model.depth.");
+
+/** The layout of an experiment; panels in order of the runs, lines by number where they are numbers. */
+export function layoutOf(data: ExperimentData): Layout {
+  const keys = data.varied.filter((key) => key !== "seed");
+  const scheme = keys.filter((key) => key === schemeKey);
+  const depth = keys.filter(isDepth);
+  const others = keys.filter((key) => key !== schemeKey && !isDepth(key));
+  const lineKeys = depth.length > 0 ? depth : others.splice(0, 1);
+  const panelKeys = [...scheme, ...others];
+  const panelOf = (row: RunRow): string => panelKeys.map((key) => labelOf(key, row)).join(" · ");
+  const lineOf = (row: RunRow): string => lineKeys.map((key) => plain(row.config[key])).join("+");
+  const rows = data.runs.map((run) => run.row);
+  return {
+    panelKeys,
+    lineKeys,
+    panels: distinct(rows.map(panelOf)),
+    lines: distinct(rows.map(lineOf)).sort(byNumber),
+    lineTitle: lineTitle(lineKeys),
+    panelOf,
+    lineOf,
+  };
+}
+
+/** A sentence's name for a configuration, e.g. `post-ln, 12 layers`. */
+export function configurationName(layout: Layout, row: RunRow): string {
+  const line = layout.lineOf(row);
+  const lineName = layout.lineKeys.every(isDepth) ? `${line} layers` : `${humanised(layout.lineKeys[0] ?? "")} ${line}`;
+  const parts = [layout.panelOf(row), layout.lineKeys.length > 0 ? lineName : ""].filter((part) => part !== "");
+  return parts.length > 0 ? parts.join(", ") : "this configuration";
+}
+
+/** The depth a run is placed at: the first depth key's number; undefined where the depth does not vary as a number. */
+export function depthOf(layout: Layout, row: RunRow): number | undefined {
+  const key = layout.lineKeys.find(isDepth);
+  const depth = key === undefined ? undefined : Number(row.config[key]);
+  return depth !== undefined && Number.isFinite(depth) && depth > 0 ? depth : undefined;
+}
+
+/** The last word of a configuration key in plain words: `train.optimizer.learningRate` -> `learning rate`. */
+export function humanised(key: string): string {
+  const word = key.split(".").at(-1) ?? key;
+  return word.replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`);
+}
+
+/** A configuration value as a reader would write it; a depth of two numbers as `12+6`. */
+export function plain(value: RunRow["config"][string] | undefined): string {
+  if (typeof value === "string" && value.startsWith("{")) {
+    const numbers = value.match(/\d+/g);
+    return numbers ? numbers.join("+") : value;
+  }
+  return String(value ?? "none");
+}
+
+function labelOf(key: string, row: RunRow): string {
+  const value = plain(row.config[key]);
+  return key === schemeKey ? value : `${humanised(key)} ${value}`;
+}
+
+function lineTitle(keys: readonly string[]): string {
+  if (keys.length === 0) return "";
+  if (!keys.every(isDepth)) return keys.map(humanised).join(", ");
+  if (keys.length > 1) return `depth (layers, ${keys.map(humanised).join("+")})`;
+  return keys[0] === "model.depth" ? "depth (layers a stack)" : `${humanised(keys[0]!)} depth (layers)`;
+}
+
+const byNumber = (a: string, b: string): number => {
+  const difference = Number.parseFloat(a) - Number.parseFloat(b);
+  return Number.isNaN(difference) ? 0 : difference;
+};

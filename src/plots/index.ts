@@ -1,0 +1,7 @@
+// The registry of figures: one line a member.
+export { activationGradientByLayer } from "./activation-gradient-by-layer.ts";
+export { gradientByDepth } from "./gradient-by-depth.ts";
+export { gradientByLayer } from "./gradient-by-layer.ts";
+export { gradientHeatmap } from "./gradient-heatmap.ts";
+export { lossCurves } from "./loss-curves.ts";
+export { updateRatio } from "./update-ratio.ts";

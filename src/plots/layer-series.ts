@@ -1,0 +1,85 @@
+// One number a layer and step, from the many rows a layer leaves: the norm over all its parameters, or of the residual
+// stream. Embeddings and output carry no layer number and stay apart: with them a ratio of first to last layer says more
+// about the embedding's scale than about depth.
+
+import type { LayerRow, Quantity } from "../types.ts";
+import type { RunData } from "./experiment.ts";
+import { median } from "./statistics.ts";
+
+/** One layer's values over the recorded steps, in order of steps. */
+export interface LayerSeries {
+  /** The stack, with the player before it where there are several: `encoder`, `generator: hidden`. */
+  readonly stack: string;
+  /** Counted from 0; -1 for what belongs to no layer. */
+  readonly layer: number;
+  readonly steps: readonly number[];
+  /** L2 norms; non-finite where the run recorded such. */
+  readonly values: readonly number[];
+}
+
+/** The order in which signal passes the stacks; others follow as they appear. */
+const flow = ["embedding", "encoder", "decoder", "generator", "discriminator", "output"];
+
+/** Whether a row counts towards its layer's norm of `quantity`: of the activation quantities the residual stream alone
+ *  (branches are parts of it), of the parameter quantities every parameter. */
+export function counts(row: LayerRow, quantity: Quantity): boolean {
+  if (row.quantity !== quantity) return false;
+  return quantity === "activation" || quantity === "activation-gradient"
+    ? row.component === "layer" && row.parameter === "stream"
+    : true;
+}
+
+/** For every layer the norm of `quantity` over its rows, sqrt(sum l2^2), by stack (in order of flow) and layer.
+ *  `numbered` leaves out embeddings, final norms and output; false gives those alone. */
+export function layerSeries(run: RunData, quantity: Quantity, numbered = true): LayerSeries[] {
+  const players = new Set(run.layers.map((row) => row.player));
+  const squares = new Map<string, { stack: string; layer: number; byStep: Map<number, number> }>();
+  for (const row of run.layers) {
+    if ((row.layer !== "") !== numbered || !counts(row, quantity)) continue;
+    const stack = players.size > 1 ? `${row.player}: ${row.stack}` : row.stack;
+    const key = `${stack}/${row.layer}`;
+    let entry = squares.get(key);
+    if (!entry) squares.set(key, (entry = { stack, layer: row.layer === "" ? -1 : row.layer, byStep: new Map() }));
+    entry.byStep.set(row.step, (entry.byStep.get(row.step) ?? 0) + row.l2 ** 2);
+  }
+  return [...squares.values()]
+    .sort((a, b) => flowIndex(a.stack) - flowIndex(b.stack) || a.layer - b.layer)
+    .map(({ stack, layer, byStep }) => {
+      const steps = [...byStep.keys()].sort((a, b) => a - b);
+      return { stack, layer, steps, values: steps.map((step) => Math.sqrt(byStep.get(step)!)) };
+    });
+}
+
+function flowIndex(stack: string): number {
+  const index = flow.indexOf(stack.split(": ").at(-1)!);
+  return index < 0 ? flow.length : index;
+}
+
+/** `||update|| / ||parameter||` of every layer at every step that recorded both. */
+export function updateRatioSeries(run: RunData): LayerSeries[] {
+  const parameters = new Map(
+    layerSeries(run, "parameter").map((series) => [`${series.stack}/${series.layer}`, series]),
+  );
+  return layerSeries(run, "update").flatMap((update) => {
+    const parameter = parameters.get(`${update.stack}/${update.layer}`);
+    if (!parameter) return [];
+    const norms = new Map(parameter.steps.map((step, i) => [step, parameter.values[i]!]));
+    const steps = update.steps.filter((step) => norms.has(step));
+    const updates = new Map(update.steps.map((step, i) => [step, update.values[i]!]));
+    return [{ ...update, steps, values: steps.map((step) => updates.get(step)! / norms.get(step)!) }];
+  });
+}
+
+/** When a profile is taken: at the first recorded step, or as the median over the last tenth of them (20 at most). */
+export type Moment = "first" | "end";
+
+/** How many of `recorded` steps make the end. */
+export const endCount = (recorded: number): number => Math.min(20, Math.max(1, Math.ceil(recorded / 10)));
+
+/** A layer's value at a moment. The end leaves non-finite values out before it counts, so that of a diverged run it is
+ *  its last finite steps; NaN where nothing is left. */
+export function valueAt(series: LayerSeries, moment: Moment): number {
+  if (moment === "first") return series.values[0] ?? NaN;
+  const finite = series.values.filter(Number.isFinite);
+  return median(finite.slice(-endCount(series.steps.length)));
+}

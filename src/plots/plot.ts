@@ -1,0 +1,38 @@
+// What a figure is: a name, words, and a pure function from rows to a Vega-Lite specification.
+
+import type { TopLevelSpec } from "vega-lite";
+import type { Member } from "../registry.ts";
+import type { Quantity } from "../types.ts";
+import { depthOf, layoutOf, type ExperimentData } from "./experiment.ts";
+import { counts } from "./layer-series.ts";
+
+/** Rows a plot cannot do without: a quantity of `layers.csv`, the loss of `metrics.csv`, or a depth that varies. */
+export type Requirement = Quantity | "loss" | "varied depth";
+
+/** A member of the registry of plots. */
+export interface Plot extends Member {
+  /** The finding, computed from the rows: one sentence, what stands above the figure. */
+  title(data: ExperimentData): string;
+  /** How to read the figure and what healthy looks like: what stands below it. */
+  readonly caption: string;
+  readonly requires: readonly Requirement[];
+  /** A Vega-Lite specification that holds its data. Call it where `unmet` gives nothing. */
+  spec(data: ExperimentData): TopLevelSpec;
+}
+
+/** Why `plot` cannot be drawn of `data`, in words; undefined where it can. */
+export function unmet(plot: Plot, data: ExperimentData): string | undefined {
+  for (const requirement of plot.requires) {
+    if (requirement === "varied depth") {
+      const layout = layoutOf(data);
+      const depths = new Set(data.runs.map((run) => depthOf(layout, run.row)).filter((depth) => depth !== undefined));
+      if (depths.size < 2) return "it needs a sweep that varies model.depth";
+    } else if (requirement === "loss") {
+      if (!data.runs.some((run) => run.metrics.some((row) => row.name === "loss")))
+        return "no run has recorded a loss yet";
+    } else if (!data.runs.some((run) => run.layers.some((row) => row.layer !== "" && counts(row, requirement)))) {
+      return `no run has recorded ${requirement} of a numbered layer (see probes.record in the configuration)`;
+    }
+  }
+  return undefined;
+}

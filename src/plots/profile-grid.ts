@@ -1,0 +1,192 @@
+// The grid that figures by layer share: a row a scheme, a column a stack and moment, a line a depth, log scale.
+
+import type { TopLevelSpec } from "vega-lite";
+import { layoutOf, type ExperimentData } from "./experiment.ts";
+import type { LayerSeries, Moment } from "./layer-series.ts";
+import { firstOverLast, profilesOf, seedNotes, type Measure, type Profile } from "./profile.ts";
+import { distinct, extent, median, round, thinned } from "./statistics.ts";
+import { frame, hiddenNote, layerTicks, lineLegend, lineScales, logAxis, times } from "./style.ts";
+
+/** What a grid shows besides the profiles themselves. */
+export interface GridOptions {
+  readonly title: string;
+  /** The vertical axis, with its unit. */
+  readonly axisTitle: string;
+  /** A horizontal line to compare with, e.g. 1e-3. */
+  readonly reference?: { readonly value: number; readonly name: string };
+}
+
+/** Layers drawn a line; deeper stacks are thinned evenly, first and last kept. */
+const layersDrawn = 64;
+
+/** The specification of a grid of profiles. */
+export function profileGrid(data: ExperimentData, measure: Measure, options: GridOptions): TopLevelSpec {
+  const layout = layoutOf(data);
+  const profiles = profilesOf(data, measure);
+  const stacks = distinct(profiles.map((profile) => profile.stack));
+  const column = (stack: string, moment: Moment): string => `${stack}, ${momentName(data, measure, moment)}`;
+  const columns = (["first", "end"] as const).flatMap((moment) => stacks.map((stack) => column(stack, moment)));
+  const y = logAxis(
+    profiles.flatMap(({ layers }) => layers.flatMap(({ values }) => values)),
+    options.reference ? [options.reference.value] : [],
+  );
+  const rows = profiles.map((profile) => gridRow(profile, column(profile.stack, profile.moment)));
+  const deepest = Math.max(1, ...rows.flatMap((row) => row.layer));
+  const thinnedNote = profiles.some(({ layers }) => layers.length > layersDrawn)
+    ? [`Of stacks deeper than ${layersDrawn} layers ${layersDrawn} are drawn, evenly spread.`]
+    : [];
+  const referenceNote = options.reference ? [`Dashed across: ${options.reference.name}.`] : [];
+  const scales = lineScales(layout.lines);
+  const legend = lineLegend(layout.lineTitle, layout.lines);
+  const x = {
+    field: "layer",
+    type: "quantitative" as const,
+    title: "layer (1 = first)",
+    scale: { domain: [1, deepest], nice: false, padding: 8 },
+    axis: { values: layerTicks(deepest), format: "d", grid: false },
+  };
+  const yOf = (field: string): object => ({
+    field,
+    type: "quantitative",
+    title: options.axisTitle,
+    scale: { type: "log", domain: y.domain, nice: false },
+    axis: { ...y.axis },
+  });
+  const color = { field: "line", type: "nominal", scale: scales.color, legend };
+  const shape = { field: "line", type: "nominal", scale: scales.shape, legend };
+  const tooltip = [
+    { field: "panel", title: "scheme" },
+    { field: "line", title: layout.lineTitle || "configuration" },
+    { field: "column", title: "at" },
+    { field: "layer", type: "quantitative", title: "layer" },
+    { field: "value", type: "quantitative", title: "median", format: ".3g" },
+    { field: "low", type: "quantitative", title: "smallest", format: ".3g" },
+    { field: "high", type: "quantitative", title: "largest", format: ".3g" },
+    { field: "runs", type: "quantitative", title: "runs" },
+  ];
+  const faded = { condition: { param: "picked", value: 1 }, value: 0.12 };
+  const seeds = { filter: "datum.kind === 'seeds'" };
+  const diverged = { filter: "datum.kind === 'diverged'" };
+  return {
+    ...frame(options.title, [
+      ...referenceNote,
+      ...seedNotes(data, "dashed, ×: last finite values"),
+      ...thinnedNote,
+      ...hiddenNote(y.hidden),
+    ]),
+    data: { values: rows },
+    transform: [{ flatten: ["layer", "value", "low", "high"] }],
+    facet: {
+      row: { field: "panel", type: "nominal", title: null, sort: [...layout.panels] },
+      column: { field: "column", type: "nominal", title: null, sort: columns },
+    },
+    spacing: 12,
+    spec: {
+      width: columns.length > 2 ? 180 : 340,
+      height: layout.panels.length > 2 ? 130 : 170,
+      layer: [
+        {
+          transform: [seeds],
+          mark: { type: "area", opacity: 0.2, clip: true },
+          encoding: { x, y: yOf("low"), y2: { field: "high" }, color },
+        },
+        {
+          transform: [seeds],
+          params: [{ name: "picked", select: { type: "point", fields: ["line"] }, bind: "legend" }],
+          mark: { type: "line", clip: true, strokeWidth: 1.8 },
+          encoding: { x, y: yOf("value"), color, opacity: faded },
+        },
+        {
+          transform: [seeds],
+          mark: { type: "point", filled: true, size: deepest > 24 ? 12 : 34, clip: true },
+          encoding: { x, y: yOf("value"), color, shape, opacity: faded, tooltip },
+        },
+        {
+          transform: [diverged],
+          mark: { type: "line", clip: true, strokeWidth: 1.2, strokeDash: [4, 3] },
+          encoding: { x, y: yOf("value"), color, detail: { field: "seed" }, opacity: faded },
+        },
+        {
+          transform: [diverged],
+          mark: { type: "text", text: "×", fontSize: 13, clip: true },
+          encoding: { x, y: yOf("value"), color, opacity: faded, tooltip },
+        },
+        ...(options.reference ? [referenceLine(options.reference.value)] : []),
+      ],
+    },
+  } as TopLevelSpec;
+}
+
+const referenceLine = (value: number): object => ({
+  data: { values: [{}] },
+  mark: { type: "rule", strokeDash: [6, 4], color: "currentColor", opacity: 0.7 },
+  encoding: { y: { datum: value, type: "quantitative" } },
+});
+
+/** `step 0`, `at the end`: a moment for headers and sentences. */
+export function momentName(data: ExperimentData, measure: Measure, moment: Moment): string {
+  if (moment === "end") return "at the end";
+  const first = firstStep(data, measure);
+  return first === undefined ? "first step" : `step ${first}`;
+}
+
+function firstStep(data: ExperimentData, measure: Measure): number | undefined {
+  for (const run of data.runs) {
+    const step = measure(run)[0]?.steps[0];
+    if (step !== undefined) return step;
+  }
+  return undefined;
+}
+
+function gridRow(profile: Profile, column: string) {
+  const drawn = profile.layers
+    .map(({ layer, values }) => ({ layer, finite: values.filter((value) => Number.isFinite(value) && value > 0) }))
+    .filter(({ finite }) => finite.length > 0);
+  const kept = thinned(drawn.length, layersDrawn).map((i) => drawn[i]!);
+  return {
+    panel: profile.panel,
+    line: profile.line,
+    column,
+    kind: profile.kind,
+    seed: profile.seed,
+    runs: Math.max(0, ...profile.layers.map(({ values }) => values.length)),
+    layer: kept.map(({ layer }) => layer + 1),
+    value: kept.map(({ finite }) => round(median(finite))),
+    low: kept.map(({ finite }) => round(extent(finite)[0])),
+    high: kept.map(({ finite }) => round(extent(finite)[1])),
+  };
+}
+
+/** `gradient of encoder layer 1 over layer 12: post-ln 0.031× at step 0, 0.5× at the end; pre-ln 4.1×, 2×`, of each
+ *  panel's deepest configuration in the stack farthest from the loss. */
+export function ratioSentence(
+  data: ExperimentData,
+  measure: (run: Parameters<Measure>[0]) => LayerSeries[],
+  what: string,
+): string {
+  const ratios = firstOverLast(data, measure);
+  const stack = ratios[0]?.stack;
+  if (stack === undefined) return `${what}, by layer`;
+  const deepest = new Map<string, (typeof ratios)[number]>();
+  for (const ratio of ratios) {
+    if (ratio.stack !== stack || !Number.isFinite(ratio.first)) continue;
+    const known = deepest.get(ratio.configuration.panel);
+    if (!known || ratio.layers >= known.layers) deepest.set(ratio.configuration.panel, ratio);
+  }
+  const found = [...deepest.values()];
+  if (found.length === 0) return `${what}, by layer: nothing finite was recorded in the ${stack}`;
+  const same = found.every(({ layers }) => layers === found[0]!.layers);
+  const head = `${what} of ${stack} layer 1 over ${same ? `layer ${found[0]!.layers}` : "the last layer"}`;
+  const at = momentName(data, measure, "first");
+  const shown =
+    found.length <= 4
+      ? found
+      : [...found].sort((a, b) => a.first - b.first).filter((_, i, all) => i === 0 || i === all.length - 1);
+  const parts = shown.map(({ configuration, first, end }, i) => {
+    const name = configuration.panel === "" ? "" : `${configuration.panel} `;
+    const [atFirst, atEnd] = i === 0 ? [` at ${at}`, " at the end"] : ["", ""];
+    const later = Number.isFinite(end) ? `${times(end)}${atEnd}` : "no finished run at the end";
+    return `${name}${times(first)}${atFirst}, ${later}`;
+  });
+  return `${head}: ${parts.join(found.length <= 4 ? "; " : " (smallest of the schemes); ")}${found.length > 4 ? " (largest)" : ""}`;
+}

@@ -1,0 +1,65 @@
+// Small order statistics for figures and tables. All take finite numbers unless said otherwise.
+
+/** The median; NaN of nothing. */
+export const median = (values: readonly number[]): number => quantile(values, 0.5);
+
+/** The `q`-quantile by linear interpolation between order statistics; NaN of nothing. */
+export function quantile(values: readonly number[], q: number): number {
+  if (values.length === 0) return NaN;
+  const sorted = [...values].sort((a, b) => a - b);
+  const position = q * (sorted.length - 1);
+  const below = Math.floor(position);
+  const above = Math.min(below + 1, sorted.length - 1);
+  return sorted[below]! + (position - below) * (sorted[above]! - sorted[below]!);
+}
+
+/** The arithmetic mean; NaN of nothing. */
+export const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** The sample standard deviation (n - 1); NaN for fewer than two values. */
+export function standardDeviation(values: readonly number[]): number {
+  if (values.length < 2) return NaN;
+  const centre = mean(values);
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
+}
+
+/** Smallest and largest value, without spreading a long array over the call stack; [Infinity, -Infinity] of nothing. */
+export function extent(values: readonly number[]): [low: number, high: number] {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
+/** `value` to `digits` significant digits: figures need no more, and specifications stay small and equal across machines. */
+export const round = (value: number, digits = 4): number => Number(value.toPrecision(digits));
+
+/** At most `limit` of the indices 0 .. n-1, evenly spread, the first and the last among them. */
+export function thinned(n: number, limit: number): number[] {
+  if (n <= limit) return Array.from({ length: n }, (_, i) => i);
+  return Array.from({ length: limit }, (_, i) => Math.round((i * (n - 1)) / (limit - 1)));
+}
+
+/** Centred moving mean over `2 radius + 1` neighbours (fewer at the ends); a window that holds a non-finite value is NaN. */
+export function smoothed(values: readonly number[], radius: number): number[] {
+  return values.map((_, i) => mean(values.slice(Math.max(0, i - radius), i + radius + 1)));
+}
+
+/** The distinct values, in order of first appearance. */
+export const distinct = <T>(values: Iterable<T>): T[] => [...new Set(values)];
+
+/** `items` in groups of equal `key`, in order of first appearance. */
+export function groupBy<T>(items: Iterable<T>, key: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const name = key(item);
+    const group = groups.get(name);
+    if (group) group.push(item);
+    else groups.set(name, [item]);
+  }
+  return groups;
+}

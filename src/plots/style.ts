@@ -1,0 +1,183 @@
+// The look that figures share. Foreground colours are `currentColor`: black on the white of a picture file, and in the
+// report whatever the page's text is, so that one drawing serves light and dark.
+
+import type { TopLevelSpec } from "vega-lite";
+import { quantile, extent } from "./statistics.ts";
+
+/** Verdana has the widths of DejaVu Sans (which pictures are set in) where a reader's machine lacks the latter. */
+export const fontFamily = "DejaVu Sans, Verdana, sans-serif";
+
+/** Okabe and Ito's colours without black and yellow: told apart with any colour vision, visible on white and on black. */
+const categorical = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
+/** Viridis without its darkest and lightest ends, for more lines than there are categorical colours. */
+const sequential = ["#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b"];
+const shapes = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"];
+
+/** Colour and shape of lines: the same name has the same look in every figure of an experiment. */
+export function lineScales(lines: readonly string[]): { color: object; shape: object } {
+  const colours = lines.map((_, i) =>
+    lines.length <= categorical.length
+      ? categorical[i]!
+      : sequential[Math.round((i * (sequential.length - 1)) / (lines.length - 1))]!,
+  );
+  return {
+    color: { domain: lines, range: colours },
+    shape: { domain: lines, range: lines.map((_, i) => shapes[i % shapes.length]!) },
+  };
+}
+
+/** The legend of lines: above the panels, in rows; none for a single unnamed line. */
+export function lineLegend(title: string, lines: readonly string[]): object | null {
+  if (lines.length < 2) return null;
+  return { title, titleOrient: "left", orient: "top", columns: Math.min(lines.length, 6), symbolOpacity: 1 };
+}
+
+/** What all specifications share. */
+export const config = {
+  font: fontFamily,
+  // A label on every mark makes pictures five times as long and readers of screens no wiser: the caption speaks for all.
+  aria: false,
+  view: { stroke: "#888", strokeOpacity: 0.4 },
+  axis: {
+    labelColor: "currentColor",
+    titleColor: "currentColor",
+    titleFontWeight: "normal",
+    gridColor: "#888",
+    gridOpacity: 0.2,
+    domainColor: "#888",
+    tickColor: "#888",
+    labelFontSize: 11,
+    titleFontSize: 11,
+  },
+  legend: {
+    labelColor: "currentColor",
+    titleColor: "currentColor",
+    titleFontWeight: "normal",
+    labelFontSize: 11,
+    titleFontSize: 11,
+  },
+  header: {
+    labelColor: "currentColor",
+    titleColor: "currentColor",
+    labelFontSize: 12,
+    labelFontWeight: "bold",
+    titleFontWeight: "normal",
+  },
+  title: {
+    color: "currentColor",
+    subtitleColor: "currentColor",
+    anchor: "start",
+    fontSize: 14,
+    subtitleFontSize: 11,
+    subtitlePadding: 6,
+    offset: 12,
+    lineHeight: 18,
+    subtitleLineHeight: 15,
+  },
+} satisfies TopLevelSpec["config"];
+
+/** The frame of every specification: schema, white paper, finding as title and notes as subtitle, both wrapped. */
+export function frame(
+  title: string,
+  notes: readonly string[],
+  width = 100,
+): Pick<TopLevelSpec, "$schema" | "background" | "title" | "config"> {
+  return {
+    $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+    background: "white",
+    title: { text: wrapped(title, width), subtitle: notes.flatMap((note) => wrapped(note, Math.round(width * 1.35))) },
+    config,
+  };
+}
+
+/** `text` in lines of at most `width` characters, broken at spaces. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const line = lines.at(-1);
+    if (line !== undefined && line.length + 1 + word.length <= width) lines[lines.length - 1] = `${line} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+/** A logarithmic axis for `values`: its limits, ticks and labels, and how many values it cannot show. */
+export interface LogAxis {
+  readonly domain: readonly [number, number];
+  readonly axis: { readonly values: readonly number[]; readonly labelExpr: string };
+  /** Values that are zero (or negative), not finite, or beyond the limits. */
+  readonly hidden: { readonly zero: number; readonly nonFinite: number; readonly beyond: number };
+}
+
+/** Limits that hold every positive value, except that a few outliers (under 0.5 % a side) more than a decade away from
+ *  the rest are cut off; ticks at powers of ten, or at 1, 2 and 5 where fewer than two decades are spanned. */
+export function logAxis(values: readonly number[], include: readonly number[] = []): LogAxis {
+  const positive = values.filter((value) => Number.isFinite(value) && value > 0);
+  const zero = values.filter((value) => value <= 0).length;
+  const nonFinite = values.filter((value) => !Number.isFinite(value)).length;
+  const [least, most] = extent(positive);
+  if (positive.length === 0) return { domain: [0.1, 10], axis: ticks(0.1, 10), hidden: { zero, nonFinite, beyond: 0 } };
+  let low = quantile(positive, 0.005);
+  let high = quantile(positive, 0.995);
+  if (least > low / 10) low = least;
+  if (most < high * 10) high = most;
+  for (const value of include) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  // Less than a decade would show noise as large as a finding.
+  const widen = Math.max(1, Math.sqrt((10 * low) / high));
+  const margin = widen * Math.max(1.1, (high / low) ** 0.04);
+
+  const domain: [number, number] = [Number((low / margin).toPrecision(3)), Number((high * margin).toPrecision(3))];
+  const beyond = positive.filter((value) => value < domain[0] || value > domain[1]).length;
+  return { domain, axis: ticks(...domain), hidden: { zero, nonFinite, beyond } };
+}
+
+function ticks(low: number, high: number): LogAxis["axis"] {
+  const decades = Math.log10(high / low);
+  const stride = Math.max(1, Math.ceil(decades / 7));
+  const mantissas = decades < 0.8 ? [1, 1.5, 2, 3, 5, 7] : decades < 2 ? [1, 2, 5] : [1];
+  const values: number[] = [];
+  for (let exponent = Math.floor(Math.log10(low)); exponent <= Math.ceil(Math.log10(high)); exponent++) {
+    if (exponent % stride !== 0) continue;
+    for (const mantissa of mantissas) {
+      const value = Number(`${mantissa}e${exponent}`);
+      if (value >= low && value <= high) values.push(value);
+    }
+  }
+  // Vega's expressions have no formatting of exponents in superscript; so every tick carries its own label.
+  const cases = values.map((value) => `datum.value < ${value * 1.0001} ? '${power(value)}' : `);
+  return { values, labelExpr: `${cases.join("")}''` };
+}
+
+/** Ticks for layers counted from 1: the first, and multiples of a round number up to the last. */
+export function layerTicks(layers: number): number[] {
+  const stride = [1, 2, 3, 5, 10, 20, 25, 50, 100, 200].find((step) => layers / step <= 6) ?? 250;
+  const multiples = Array.from({ length: Math.floor(layers / stride) }, (_, i) => (i + 1) * stride);
+  return [1, ...multiples.filter((value) => value > 1)];
+}
+
+/** `0.01`, `20`, `10⁻⁵`, `2·10⁶`: a power of ten in superscript beyond a thousand or a thousandth. */
+export function power(value: number): string {
+  const [mantissa, exponent] = value.toExponential().split("e") as [string, string];
+  if (Math.abs(Number(exponent)) < 3) return String(value);
+  const superscript = [...String(Number(exponent))]
+    .map((digit) => (digit === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(digit)]))
+    .join("");
+  return `${mantissa === "1" ? "" : `${mantissa}·`}10${superscript}`;
+}
+
+/** A sentence on what a logarithmic axis leaves out; empty where it shows all. */
+export function hiddenNote({ zero, nonFinite, beyond }: LogAxis["hidden"]): string[] {
+  const parts = [
+    zero > 0 ? `${zero} zero` : "",
+    nonFinite > 0 ? `${nonFinite} non-finite` : "",
+    beyond > 0 ? `${beyond} beyond the axis limits` : "",
+  ].filter((part) => part !== "");
+  return parts.length > 0 ? [`Values not drawn: ${parts.join(", ")}.`] : [];
+}
+
+/** `0.031×`, `4.1×`, `120×`: a ratio for a sentence. */
+export function times(ratio: number): string {
+  if (!Number.isFinite(ratio)) return "not finite";
+  if (ratio === 0) return "0×";
+  return ratio >= 1e4 || ratio < 1e-3 ? `${power(Number(ratio.toPrecision(2)))}×` : `${Number(ratio.toPrecision(2))}×`;
+}
