@@ -1,0 +1,164 @@
+// `events.jsonl`, the crash-safe source of a run's tables: one JSON line an event, only ever appended to. Layer values
+// come in thousands a step: their identities are written once, as a header, then flat number arrays refer to it.
+// Values keep 9 significant digits (float32 has 7). JSON has no NaN and no infinities: they are written as strings.
+
+import { appendFileSync, closeSync, fsyncSync, openSync, rmSync } from "node:fs";
+import { messageOf } from "../errors.ts";
+import type { LayerRow, MetricRow } from "../types.ts";
+import { eventsFile, layersFile, metricsFile, wholeLines, writeChunksWhole } from "./files.ts";
+
+/** What a layer row is about: everything but the step and the values. */
+export type LayerIdentity = Omit<LayerRow, "step" | "l2" | "rms" | "max">;
+
+/** A number, or the name of one that JSON lacks. */
+type JsonNumber = number | "NaN" | "Infinity" | "-Infinity";
+
+/** A line of `events.jsonl`. */
+export type Event =
+  | {
+      readonly type: "metrics";
+      readonly rows: readonly (readonly [number, number, number, MetricRow["split"], string, JsonNumber])[];
+    }
+  | {
+      readonly type: "layer-header";
+      readonly step: number;
+      readonly header: number;
+      readonly rows: readonly LayerIdentity[];
+    }
+  /** `values`: l2 and max of each row of the header in turn. */
+  | { readonly type: "layers"; readonly step: number; readonly header: number; readonly values: readonly JsonNumber[] }
+  /** Anything worth remembering about a step: a checkpoint, a warning. */
+  | Note;
+
+/** A free event; `step` decides whether a resumed run keeps it. */
+export interface Note {
+  readonly type: "note";
+  readonly step: number;
+  readonly [key: string]: unknown;
+}
+
+/** Writes a run's events. Every call appends at once, so a killed process loses nothing it recorded. */
+export interface Recorder {
+  metrics(rows: readonly MetricRow[]): void;
+  /** All layer rows of one step. */
+  layers(step: number, rows: readonly LayerRow[]): void;
+  note(event: Omit<Note, "type">): void;
+  /** Forces what was recorded onto the disk: call it before a checkpoint, which must not be ahead of the events. */
+  sync(): void;
+  close(): void;
+}
+
+/** Opens a run's events. With `afterStep` (resuming) events of later steps are cut off first, so that an interrupted and
+ *  resumed run leaves the same lines as an uninterrupted one; without it the run starts over. */
+export function openRecorder(runDir: string, { afterStep }: { afterStep?: number } = {}): Recorder {
+  const file = eventsFile(runDir);
+  // Tables derive from the events: old ones would contradict them.
+  for (const table of [metricsFile(runDir), layersFile(runDir)]) rmSync(table, { force: true });
+  const headers: (readonly LayerIdentity[])[] = [];
+  if (afterStep === undefined) rmSync(file, { force: true });
+  else writeChunksWhole(file, cut(file, afterStep, headers));
+  const fd = openSync(file, "a");
+  const append = (line: string): void => appendFileSync(fd, `${line}\n`);
+  return {
+    metrics(rows) {
+      if (rows.length === 0) return;
+      const values = rows.map((r) => [r.step, r.tokens, rounded(r.seconds), r.split, r.name, rounded(r.value)]);
+      append(JSON.stringify({ type: "metrics", rows: values }));
+    },
+    layers(step, rows) {
+      if (rows.length === 0) return;
+      let header = headers.findLastIndex((known) => sameIdentities(known, rows));
+      if (header < 0) {
+        header = headers.push(rows.map(identityOf)) - 1;
+        append(JSON.stringify({ type: "layer-header", step, header, rows: headers[header] }));
+      }
+      const values = rows.flatMap((r) => [rounded(r.l2), rounded(r.max)]);
+      append(JSON.stringify({ type: "layers", step, header, values }));
+    },
+    note(event) {
+      append(JSON.stringify({ type: "note", ...event }));
+    },
+    sync: () => fsyncSync(fd),
+    close() {
+      fsyncSync(fd);
+      closeSync(fd);
+    },
+  };
+}
+
+/** A run's events in order, a torn last line left out. `types`: the others are skipped without being parsed. */
+export function* readEvents(runDir: string, types?: readonly Event["type"][]): Generator<Event> {
+  const file = eventsFile(runDir);
+  const prefixes = types?.map((type) => `{"type":"${type}"`);
+  let number = 0;
+  for (const line of wholeLines(file)) {
+    number++;
+    if (!prefixes || prefixes.some((prefix) => line.startsWith(prefix))) yield parsed(line, file, number);
+  }
+}
+
+/** The number that was written. */
+export const toNumber = (value: JsonNumber): number => Number(value);
+
+/** A value with 9 significant digits, as JSON can hold it. */
+export function rounded(value: number): JsonNumber {
+  return Number.isFinite(value) ? Number(value.toPrecision(9)) : (String(value) as JsonNumber);
+}
+
+function parsed(line: string, file: string, number: number): Event {
+  try {
+    return JSON.parse(line) as Event;
+  } catch (error) {
+    throw new Error(`${file}:${number}: damaged event: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** The lines up to and with `afterStep`; fills in the headers that stay. */
+function* cut(file: string, afterStep: number, headers: (readonly LayerIdentity[])[]): Generator<string> {
+  let number = 0;
+  for (const line of wholeLines(file)) {
+    number++;
+    // The values are most of the file: their step stands in front, no need to parse them.
+    const layersStep = /^\{"type":"layers","step":(\d+),/.exec(line)?.[1];
+    if (layersStep !== undefined) {
+      if (Number(layersStep) <= afterStep) yield `${line}\n`;
+      continue;
+    }
+    const event = parsed(line, file, number);
+    if (event.type === "metrics") {
+      const rows = event.rows.filter(([step]) => step <= afterStep);
+      if (rows.length > 0) yield `${JSON.stringify({ ...event, rows })}\n`;
+    } else if (event.step <= afterStep) {
+      if (event.type === "layer-header") headers[event.header] = event.rows;
+      yield `${line}\n`;
+    }
+  }
+}
+
+const identityOf = ({ player, stack, layer, component, parameter, quantity, count }: LayerIdentity): LayerIdentity => ({
+  player,
+  stack,
+  layer,
+  component,
+  parameter,
+  quantity,
+  count,
+});
+
+function sameIdentities(known: readonly LayerIdentity[], rows: readonly LayerIdentity[]): boolean {
+  return (
+    known.length === rows.length &&
+    known.every((a, i) => {
+      const b = rows[i]!;
+      return (
+        a.parameter === b.parameter &&
+        a.layer === b.layer &&
+        a.quantity === b.quantity &&
+        a.component === b.component &&
+        a.stack === b.stack &&
+        a.player === b.player &&
+        a.count === b.count
+      );
+    })
+  );
+}

@@ -1,0 +1,119 @@
+// An experiment's folder as a whole: its runs with their final values, and `runs.csv`.
+
+import { existsSync, readdirSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { stringify } from "csv-stringify/sync";
+import type { Varied } from "../config/identity.ts";
+import type { RunConfig } from "../config/schema.ts";
+import { UserError } from "../errors.ts";
+import type { MetricRow, RunRow } from "../types.ts";
+import { isFile, writeWhole } from "./files.ts";
+import { seemsHeld } from "./lease.ts";
+import { manifestFile, readManifest, type ManifestEntry } from "./manifest.ts";
+import { isFinished, readConfig, readRun, runFolder } from "./run-folder.ts";
+import { readMetrics } from "./tables.ts";
+
+/** A run of an experiment, started or not. */
+export interface ExperimentRun {
+  /** The run's folder; not there yet where `row.status` is `pending`. */
+  readonly dir: string;
+  readonly row: RunRow;
+  readonly config: RunConfig;
+  /** Steps it is to train in all, as far as known. */
+  readonly plannedSteps: number;
+}
+
+/** What an experiment's folder holds. */
+export interface Experiment {
+  readonly name: string;
+  readonly manifest: readonly ManifestEntry[];
+  /** The runs of the manifest in its order, then those made by `fathom train`. */
+  readonly runs: readonly ExperimentRun[];
+}
+
+/** Reads an experiment's folder; a `UserError` where it is none. */
+export function readExperiment(dir: string): Experiment {
+  const runsDir = join(dir, "runs");
+  if (!existsSync(runsDir) && !isFile(manifestFile(dir)))
+    throw new UserError(
+      `${dir}: expected an experiment's folder (with runs/ or manifest.jsonl), got ${existsSync(dir) ? "another one" : "none"}`,
+    );
+  const manifest = readManifest(dir);
+  const planned = new Set(manifest.map((e) => e.id));
+  const folders = existsSync(runsDir) ? readdirSync(runsDir).sort() : [];
+  const alone = folders.filter((id) => !planned.has(id) && isFile(join(runsDir, id, "config.yaml")));
+  return {
+    name: basename(resolve(dir)),
+    manifest,
+    runs: [
+      ...manifest.map(({ id, varied, config }) => readRunRow(runFolder(dir, id), varied, config)),
+      ...alone.map((id) => readRunRow(join(runsDir, id), {}, readConfig(join(runsDir, id)))),
+    ],
+  };
+}
+
+/** Writes `runs.csv`: one row a run, the varied keys as columns, absent values empty. */
+export function writeRunsCsv(experimentDir: string): string {
+  const rows = readExperiment(experimentDir).runs.map((r) => r.row);
+  const keys = [...new Set(rows.flatMap((row) => Object.keys(row.config)))];
+  const columns = ["id", "status", "seed", ...keys, ...finalColumns];
+  const lines = rows.map((row) => [
+    row.id,
+    row.status,
+    row.seed,
+    ...keys.map((key) => row.config[key]),
+    ...finalColumns.map((column) => (Number.isNaN(row[column]) ? "" : row[column])),
+  ]);
+  const file = join(experimentDir, "runs.csv");
+  // Without the cast csv-stringify writes booleans as 1 and nothing.
+  writeWhole(file, stringify([columns, ...lines], { cast: { boolean: String } }));
+  return file;
+}
+
+const finalColumns = [
+  "steps",
+  "seconds",
+  "finalTrainLoss",
+  "finalDevLoss",
+  "bestDevLoss",
+  "unigramEntropy",
+  "engine",
+  "reason",
+] as const satisfies (keyof RunRow)[];
+
+function readRunRow(dir: string, varied: Varied, config: RunConfig): ExperimentRun {
+  const record = readRun(dir);
+  const metrics = record ? readMetrics(dir) : [];
+  const losses = (split: MetricRow["split"]): number[] =>
+    metrics.filter((m) => m.split === split && m.name === "loss").map((m) => m.value);
+  const dev = losses("dev");
+  const row: RunRow = {
+    id: basename(dir),
+    status: statusOf(dir),
+    seed: config.seed,
+    config: varied,
+    steps: losses("train").length,
+    seconds: metrics.at(-1)?.seconds ?? 0,
+    finalTrainLoss: losses("train").at(-1) ?? NaN,
+    finalDevLoss: dev.at(-1) ?? NaN,
+    bestDevLoss: finiteMinimum(dev),
+    unigramEntropy: record?.unigramEntropy ?? NaN,
+    engine: record?.engine ?? "",
+    reason: record?.reason ?? "",
+  };
+  return { dir, row, config, plannedSteps: record?.steps || (config.train.steps ?? 0) };
+}
+
+/** A run's status, judged by what is there: `stale` is begun, not finished, and in nobody's hands. */
+export function statusOf(runDir: string): RunRow["status"] {
+  const record = readRun(runDir);
+  if (!record) return seemsHeld(runDir) ? "running" : "pending";
+  if (isFinished(runDir)) return record.status;
+  if (seemsHeld(runDir)) return "running";
+  return record.status === "failed" ? "failed" : "stale";
+}
+
+const finiteMinimum = (values: readonly number[]): number => {
+  const finite = values.filter(Number.isFinite);
+  return finite.length > 0 ? Math.min(...finite) : NaN;
+};

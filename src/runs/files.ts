@@ -1,0 +1,79 @@
+// Folders that must be writable and files that must be whole: what the other files of this folder write with.
+
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import writeFileAtomic from "write-file-atomic";
+import { messageOf, UserError } from "../errors.ts";
+
+/** The crash-safe source of a run's tables. */
+export const eventsFile = (runDir: string): string => join(runDir, "events.jsonl");
+export const metricsFile = (runDir: string): string => join(runDir, "metrics.csv");
+export const layersFile = (runDir: string): string => join(runDir, "layers.csv");
+
+/** Makes a folder (and its parents) and checks that it can be written to; a `UserError` that names it otherwise. */
+export function ensureFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw new UserError(
+      `${folder}: expected a folder that can be written to, got ${messageOf(error)}; choose another with --out`,
+    );
+  }
+}
+
+/** Writes a text whole or not at all: aside, synced, renamed. */
+export const writeWhole = (file: string, text: string): void => writeFileAtomic.sync(file, text);
+
+/** Like `writeWhole` for what is too large for one string. */
+export function writeChunksWhole(file: string, chunks: Iterable<string>): void {
+  const aside = `${file}.${process.pid}.tmp`;
+  const fd = openSync(aside, "w");
+  try {
+    for (const chunk of chunks) writeFileSync(fd, chunk);
+    fsyncSync(fd);
+  } catch (error) {
+    rmSync(aside, { force: true });
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(aside, file);
+}
+
+/** The lines of a UTF-8 file that end in a newline: what follows the last one is torn and left out. Reads in pieces,
+ *  since a run's events may be larger than the longest string. Nothing for a file that is not there. */
+export function* wholeLines(file: string): Generator<string> {
+  if (!isFile(file)) return;
+  const fd = openSync(file, "r");
+  try {
+    const buffer = Buffer.alloc(1 << 20);
+    let pending: Buffer[] = [];
+    for (let size = readSync(fd, buffer); size > 0; size = readSync(fd, buffer)) {
+      let start = 0;
+      for (let end = buffer.indexOf(10); end >= 0 && end < size; end = buffer.indexOf(10, start)) {
+        yield Buffer.concat([...pending, buffer.subarray(start, end)]).toString("utf8");
+        pending = [];
+        start = end + 1;
+      }
+      if (start < size) pending.push(Buffer.from(buffer.subarray(start, size)));
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Whether there is a file (not a folder) of this name. */
+export const isFile = (file: string): boolean => statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;

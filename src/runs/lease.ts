@@ -1,0 +1,110 @@
+// Who may work on a run: a lease that beats. No process ids and no clocks of other machines, so it holds on a shared file
+// system too: a holder is alive while its file keeps changing, as seen by the claimant's own clock.
+//
+// A lease is a sequence of files 000001.json, 000002.json ... Each is made with O_EXCL, so exactly one claimant makes it;
+// the highest belongs to the holder, earlier ones to those before. Files are never removed: releasing marks the file, and
+// a claimant makes the next one where the last is released or has stopped changing.
+
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { ensureFolder } from "./files.ts";
+
+/** Name of the lease's folder within a run's. */
+export const leaseFolder = "lease";
+
+/** How often a holder beats, and how long a claimant watches a silent one before it takes over. */
+export interface LeaseTimes {
+  readonly beatSeconds: number;
+  readonly staleSeconds: number;
+}
+const defaultTimes: LeaseTimes = { beatSeconds: 1, staleSeconds: 15 };
+
+/** A held lease. */
+export interface Lease {
+  /** Number of this lease: 1 for the first. */
+  readonly generation: number;
+  /** Aborted when another process took over, after this one was stopped for long: then write nothing more. */
+  readonly lost: AbortSignal;
+  /** Gives the lease back. */
+  release(): Promise<void>;
+}
+
+// The holder's thread may be in a long computation: the beat needs a thread of its own.
+const beatingThread = `
+const { parentPort, workerData } = require("node:worker_threads");
+const { existsSync, writeFileSync } = require("node:fs");
+let beat = 0;
+setInterval(() => {
+  if (existsSync(workerData.next)) parentPort.postMessage("lost");
+  else try { writeFileSync(workerData.file, JSON.stringify({ ...workerData.holder, beat: ++beat })); } catch {}
+}, workerData.milliseconds);
+`;
+
+/** Claims the lease of a run's folder. Undefined where a living process holds it; where a silent one does, watches it for
+ *  `staleSeconds` first. */
+export async function claim(runDir: string, times: LeaseTimes = defaultTimes): Promise<Lease | undefined> {
+  const folder = join(runDir, leaseFolder);
+  ensureFolder(folder);
+  const last = latest(folder);
+  if (last > 0 && (await isHeld(path(folder, last), times))) return undefined;
+
+  const generation = last + 1;
+  const holder = { host: hostname(), pid: process.pid, started: new Date().toISOString() };
+  const file = path(folder, generation);
+  try {
+    writeFileSync(file, JSON.stringify({ ...holder, beat: 0 }), { flag: "wx" });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined; // somebody else was faster
+    throw error;
+  }
+  const lost = new AbortController();
+  const thread = new Worker(beatingThread, {
+    eval: true,
+    workerData: { file, next: path(folder, generation + 1), holder, milliseconds: times.beatSeconds * 1000 },
+  });
+  thread.on("message", () => lost.abort(new Error("another process took over this run")));
+  thread.unref();
+  return {
+    generation,
+    lost: lost.signal,
+    async release() {
+      await thread.terminate();
+      if (!lost.signal.aborted) writeFileSync(file, JSON.stringify({ ...holder, released: true }));
+    },
+  };
+}
+
+/** Whether a run seems to be held now, for display: its file changed lately by the file system's clock. */
+export function seemsHeld(runDir: string): boolean {
+  const folder = join(runDir, leaseFolder);
+  const last = latest(folder);
+  if (last === 0 || isReleased(read(path(folder, last)))) return false;
+  return Date.now() - statSync(path(folder, last)).mtimeMs < 2 * defaultTimes.staleSeconds * 1000;
+}
+
+/** Watches the holder's file until it changes (held) or stays the same for `staleSeconds` (abandoned). */
+async function isHeld(file: string, { beatSeconds, staleSeconds }: LeaseTimes): Promise<boolean> {
+  const first = read(file);
+  if (isReleased(first)) return false;
+  const end = performance.now() + staleSeconds * 1000;
+  while (performance.now() < end) {
+    await sleep((beatSeconds * 1000) / 4);
+    const now = read(file);
+    if (isReleased(now)) return false;
+    if (now !== first) return true;
+  }
+  return false;
+}
+
+function latest(folder: string): number {
+  if (!existsSync(folder)) return 0;
+  return Math.max(0, ...readdirSync(folder).map((name) => Number(/^(\d+)\.json$/.exec(name)?.[1] ?? 0)));
+}
+
+const path = (folder: string, generation: number): string =>
+  join(folder, `${String(generation).padStart(6, "0")}.json`);
+const read = (file: string): string => readFileSync(file, "utf8");
+const isReleased = (text: string): boolean => text.includes('"released":true');

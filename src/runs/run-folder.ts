@@ -1,0 +1,128 @@
+// The folder of one run, `results/<experiment>/runs/<id>/`: its resolved configuration and `run.json`.
+
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import { parse, stringify } from "yaml";
+import type { RunConfig } from "../config/schema.ts";
+import { UserError } from "../errors.ts";
+import { environment, type Environment } from "./environment.ts";
+import { ensureFolder, isFile, writeWhole } from "./files.ts";
+import { leaseFolder } from "./lease.ts";
+import { hasTables } from "./tables.ts";
+
+/** The contents of `run.json`. */
+export interface RunRecord extends Environment {
+  readonly id: string;
+  readonly experiment: string;
+  /** Hash of the resolved configuration. */
+  readonly hash: string;
+  readonly status: "done" | "diverged" | "failed" | "running";
+  /** For `diverged`: what became non-finite, where and when; for `failed`: the error; else empty. */
+  readonly reason: string;
+  readonly seed: number;
+  /** The engine that computed, empty until it is chosen. */
+  readonly engine: string;
+  /** Steps to train in all, 0 until known (epochs depend on the corpus). */
+  readonly steps: number;
+  /** Loss of the best model that ignores its input, nats a target; null until known. */
+  readonly unigramEntropy: number | null;
+  /** SHA-256 of data and vocabulary, by name. */
+  readonly hashes: Readonly<Record<string, string>>;
+  /** How often the run was begun or resumed. */
+  readonly attempts: number;
+  /** ISO 8601; `started` is that of the first attempt. */
+  readonly started: string;
+  readonly finished: string | null;
+  /** Whatever else a run has to say, such as the engine's optimisation level. */
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/** What a run is before it starts. */
+export interface RunIdentity {
+  readonly id: string;
+  readonly hash: string;
+  readonly config: RunConfig;
+}
+
+/** The folder of run `id`; ids come from files, so they are checked to stay inside. */
+export function runFolder(experimentDir: string, id: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9.=_+-]*$/.test(id)) throw new UserError(`${experimentDir}: "${id}" is no run's name`);
+  return join(experimentDir, "runs", id);
+}
+
+/** Makes a run's folder. */
+export function createRunFolder(experimentDir: string, id: string): string {
+  const runDir = runFolder(experimentDir, id);
+  ensureFolder(runDir);
+  return runDir;
+}
+
+/** Marks a run as begun or resumed: writes `config.yaml` and `run.json`. Call it while holding the run's lease. */
+export function startRun(runDir: string, { id, hash, config }: RunIdentity): RunRecord {
+  const before = readRun(runDir);
+  const record: RunRecord = {
+    id,
+    experiment: config.name,
+    hash,
+    status: "running",
+    reason: "",
+    seed: config.seed,
+    engine: before?.engine ?? "",
+    steps: before?.steps ?? config.train.steps ?? 0,
+    unigramEntropy: before?.unigramEntropy ?? null,
+    hashes: before?.hashes ?? {},
+    attempts: (before?.attempts ?? 0) + 1,
+    started: before?.started ?? new Date().toISOString(),
+    finished: null,
+    details: before?.details ?? {},
+    ...environment(),
+  };
+  writeWhole(
+    join(runDir, "config.yaml"),
+    `# The resolved configuration of run ${id}: \`fathom train\` repeats it.\n${stringify(config)}`,
+  );
+  writeRecord(runDir, record);
+  return record;
+}
+
+/** Changes some keys of `run.json`. */
+export function updateRun(runDir: string, patch: Partial<RunRecord>): RunRecord {
+  const before = readRun(runDir);
+  if (!before) throw new Error(`${runDir}: run.json is missing or damaged`);
+  const record = { ...before, ...patch };
+  writeRecord(runDir, record);
+  return record;
+}
+
+/** The run's `run.json`; undefined where there is none that can be read. */
+export function readRun(runDir: string): RunRecord | undefined {
+  try {
+    const record = JSON.parse(readFileSync(join(runDir, "run.json"), "utf8")) as RunRecord;
+    return typeof record.status === "string" && typeof record.id === "string" ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The run's resolved configuration as it wrote it; a `UserError` where the folder is no run. */
+export function readConfig(runDir: string): RunConfig {
+  const file = join(runDir, "config.yaml");
+  if (!isFile(file)) throw new UserError(`${runDir}: expected the folder of a run, got one without config.yaml`);
+  return parse(readFileSync(file, "utf8")) as RunConfig;
+}
+
+/** Whether a run is finished and its results are all there: the only meaning of done. */
+export function isFinished(runDir: string, hash?: string): boolean {
+  const record = readRun(runDir);
+  if (!record || (record.status !== "done" && record.status !== "diverged")) return false;
+  return record.id === basename(runDir) && (hash === undefined || record.hash === hash) && hasTables(runDir);
+}
+
+/** Empties a run's folder but for its lease, which the caller holds, so that the run starts anew. */
+export function clearRun(runDir: string): void {
+  for (const name of readdirSync(runDir))
+    if (name !== leaseFolder) rmSync(join(runDir, name), { recursive: true, force: true });
+}
+
+const writeRecord = (runDir: string, record: RunRecord): void =>
+  writeWhole(join(runDir, "run.json"), `${JSON.stringify(record, null, 2)}\n`);

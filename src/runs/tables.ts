@@ -1,0 +1,119 @@
+// The tables of a run, `metrics.csv` and `layers.csv`: derived from its events, in exactly the contract's columns.
+
+import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { parse } from "csv-parse/sync";
+import { stringify } from "csv-stringify/sync";
+import type { LayerRow, MetricRow, Quantity } from "../types.ts";
+import { readEvents, rounded, toNumber, type LayerIdentity } from "./events.ts";
+import { eventsFile, isFile, layersFile, metricsFile, writeChunksWhole } from "./files.ts";
+
+const metricsHeader = "step,tokens,seconds,split,name,value\n";
+const layersHeader = "step,player,stack,layer,component,parameter,quantity,l2,rms,max,count\n";
+
+/** Derives both tables from the run's events. NaN and the infinities are written by these names. */
+export function writeTables(runDir: string): void {
+  writeChunksWhole(metricsFile(runDir), metricsLines(runDir));
+  writeChunksWhole(layersFile(runDir), layersLines(runDir));
+}
+
+/** Whether both tables are there, with the columns they must have. */
+export const hasTables = (runDir: string): boolean =>
+  startsWith(metricsFile(runDir), metricsHeader) && startsWith(layersFile(runDir), layersHeader);
+
+/** A run's metrics: from its table if it is finished, from its events while it runs. */
+export function readMetrics(runDir: string): MetricRow[] {
+  if (isFile(metricsFile(runDir)))
+    return records(metricsFile(runDir)).map((r) => ({
+      step: Number(r["step"]),
+      tokens: Number(r["tokens"]),
+      seconds: Number(r["seconds"]),
+      split: r["split"] as MetricRow["split"],
+      name: r["name"]!,
+      value: Number(r["value"]),
+    }));
+  const rows: MetricRow[] = [];
+  for (const event of readEvents(runDir, ["metrics"]))
+    if (event.type === "metrics")
+      for (const [step, tokens, seconds, split, name, value] of event.rows)
+        rows.push({ step, tokens, seconds, split, name, value: toNumber(value) });
+  return rows;
+}
+
+/** A run's layer rows, those whose identity `keep` accepts: from its events, which are compact, else from the table. */
+export function readLayers(runDir: string, keep: (identity: LayerIdentity) => boolean = () => true): LayerRow[] {
+  if (!isFile(eventsFile(runDir)))
+    return isFile(layersFile(runDir)) ? records(layersFile(runDir)).map(layerRowOf).filter(keep) : [];
+  const rows: LayerRow[] = [];
+  for (const { step, header, values } of layerEvents(runDir, (identities) => identities.map((r) => keep(r))))
+    for (const [i, identity] of header.identities.entries())
+      if (header.derived[i])
+        rows.push({ step, ...identity, ...valuesOf(values[2 * i]!, values[2 * i + 1]!, identity.count) });
+  return rows;
+}
+
+function* metricsLines(runDir: string): Generator<string> {
+  yield metricsHeader;
+  for (const event of readEvents(runDir, ["metrics"]))
+    if (event.type === "metrics") yield stringify(event.rows.map((row) => [...row]));
+}
+
+function* layersLines(runDir: string): Generator<string> {
+  yield layersHeader;
+  // What identifies a row is quoted once a header; a row is then put together from it and plain numbers.
+  const quoted = (identities: readonly LayerIdentity[]): string[] =>
+    identities.map((r) => stringify([[r.player, r.stack, r.layer, r.component, r.parameter, r.quantity]]).trimEnd());
+  for (const { step, header, values } of layerEvents(runDir, quoted)) {
+    let text = "";
+    for (const [i, { count }] of header.identities.entries()) {
+      const { l2, rms, max } = valuesOf(values[2 * i]!, values[2 * i + 1]!, count);
+      text += `${step},${header.derived[i]!},${l2},${rms},${max},${count}\n`;
+    }
+    yield text;
+  }
+}
+
+/** The layer events, each with its header and what `derive` makes of that header's rows. */
+function* layerEvents<T>(
+  runDir: string,
+  derive: (identities: readonly LayerIdentity[]) => T[],
+): Generator<{ step: number; header: { identities: readonly LayerIdentity[]; derived: T[] }; values: number[] }> {
+  const headers = new Map<number, { identities: readonly LayerIdentity[]; derived: T[] }>();
+  for (const event of readEvents(runDir, ["layer-header", "layers"]))
+    if (event.type === "layer-header")
+      headers.set(event.header, { identities: event.rows, derived: derive(event.rows) });
+    else if (event.type === "layers")
+      yield { step: event.step, header: headers.get(event.header)!, values: event.values.map(toNumber) };
+}
+
+const valuesOf = (l2: number, max: number, count: number): Pick<LayerRow, "l2" | "rms" | "max"> => ({
+  l2,
+  rms: toNumber(rounded(l2 / Math.sqrt(count))),
+  max,
+});
+
+const layerRowOf = (r: Record<string, string>): LayerRow => ({
+  step: Number(r["step"]),
+  player: r["player"]!,
+  stack: r["stack"]!,
+  layer: r["layer"] === "" ? "" : Number(r["layer"]),
+  component: r["component"]!,
+  parameter: r["parameter"]!,
+  quantity: r["quantity"] as Quantity,
+  l2: Number(r["l2"]),
+  rms: Number(r["rms"]),
+  max: Number(r["max"]),
+  count: Number(r["count"]),
+});
+
+const records = (file: string): Record<string, string>[] => parse(readFileSync(file), { columns: true });
+
+function startsWith(file: string, text: string): boolean {
+  if (!isFile(file)) return false;
+  const buffer = Buffer.alloc(text.length);
+  const fd = openSync(file, "r");
+  try {
+    return readSync(fd, buffer) === text.length && buffer.toString() === text;
+  } finally {
+    closeSync(fd);
+  }
+}
