@@ -1,0 +1,63 @@
+// The cache folder: what took long to make and can be made again. Each JSON file carries the SHA-256 of its content, so
+// that a damaged one is refused by name instead of being trained on.
+
+import { createHash } from "node:crypto";
+import { mkdir, readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import path from "node:path";
+import writeFileAtomic from "write-file-atomic";
+import { messageOf, UserError } from "../errors.ts";
+
+/** The cache folder: `FATHOM_CACHE`, or the place the operating system gives to caches. */
+export function cacheDirectory(): string {
+  if (process.env.FATHOM_CACHE) return path.resolve(process.env.FATHOM_CACHE);
+  if (process.platform === "darwin") return path.join(homedir(), "Library", "Caches", "fathom");
+  if (process.platform === "win32" && process.env.LOCALAPPDATA)
+    return path.join(process.env.LOCALAPPDATA, "fathom", "cache");
+  return path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), ".cache"), "fathom");
+}
+
+/** SHA-256 of a text (UTF-8) or of bytes, in hexadecimal. */
+export const sha256 = (content: string | Uint8Array): string => createHash("sha256").update(content).digest("hex");
+
+/** The JSON text cached under `name` (a path inside the cache folder), or what `make` gives, which is then cached.
+ *  A cached file whose content does not fit its hash is a `UserError` that names it. Where the default cache folder
+ *  cannot be written, nothing is cached; where `FATHOM_CACHE` cannot be, that is a `UserError`. */
+export async function cachedJson(name: string, make: () => string | Promise<string>): Promise<string> {
+  const file = path.join(cacheDirectory(), name);
+  const found = await readIfPresent(file);
+  if (found !== undefined) return verified(file, found);
+  const content = await make();
+  try {
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFileAtomic(file, `${head(sha256(content))}${content}}\n`);
+  } catch (error) {
+    if (process.env.FATHOM_CACHE)
+      throw new UserError(
+        `FATHOM_CACHE: expected a folder that can be written, got ${cacheDirectory()} (${messageOf(error)}); ` +
+          `choose another folder or unset FATHOM_CACHE`,
+      );
+  }
+  return content;
+}
+
+const head = (hash: string): string => `{"sha256":"${hash}","content":`;
+
+/** The content of a cached file, whose bytes are compared with the hash before anything is parsed. */
+function verified(file: string, found: string): string {
+  const content = found.slice(head("0".repeat(64)).length, -2);
+  if (found === `${head(sha256(content))}${content}}\n`) return content;
+  throw new UserError(
+    `${file}: expected the cached file as it was written, got content that does not fit its SHA-256 ` +
+      `(truncated or changed); delete the file and run again`,
+  );
+}
+
+async function readIfPresent(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new UserError(`${file}: expected a cached file that can be read, got ${messageOf(error)}; delete it`);
+  }
+}

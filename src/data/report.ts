@@ -1,0 +1,232 @@
+// What `fathom corpus` tells about the data of a configuration: as data, and as text for a terminal.
+
+import Table from "cli-table3";
+import type { EncodedCorpus } from "./batches.ts";
+import { FILTERS, type Filter } from "./corpus.ts";
+import { SPLITS, type Split } from "./split.ts";
+
+const EXAMPLES = 5;
+
+/** Statistics of a corpus with its vocabulary. Token counts are of pieces, without special symbols, on the training split. */
+export interface CorpusReport {
+  readonly corpus: string;
+  /** Segments and template groups by split, over all languages of the corpus. */
+  readonly segments: Readonly<Record<Split, number>>;
+  readonly groups: Readonly<Record<Split, number>>;
+  /** What cleaning removed, in the languages used; whole segments are counted under `en`. */
+  readonly filtered: readonly { readonly reason: Filter; readonly language: string; readonly count: number }[];
+  readonly directions: readonly ({
+    readonly direction: string;
+    /** Pairs longer than `data.maxLength`, left out. */
+    readonly tooLong: number;
+  } & Readonly<Record<Split, number>>)[];
+  readonly languages: readonly LanguageStatistics[];
+  readonly vocabulary: {
+    readonly size: number;
+    /** Share of the pieces that occur in the training split. */
+    readonly used: number;
+    /** Share of the tokens that are lone bytes of characters of several bytes. */
+    readonly byteShare: number;
+    readonly hash: string;
+  };
+  /** Shapes of the training batches, and how many an epoch has. */
+  readonly buckets: readonly { readonly length: number; readonly rows: number; readonly examples: number }[];
+  readonly stepsPerEpoch: number;
+  /** Nats a target token. */
+  readonly unigramEntropy: number;
+  readonly dataHash: string;
+  readonly examples: readonly {
+    readonly split: Split;
+    readonly direction: string;
+    readonly id: string;
+    readonly source: string;
+    readonly target: string;
+    readonly sourcePieces: readonly string[];
+    readonly targetPieces: readonly string[];
+  }[];
+}
+
+/** Of one language on the training split; lengths in tokens. */
+export interface LanguageStatistics {
+  readonly language: string;
+  readonly segments: number;
+  readonly words: number;
+  readonly tokens: number;
+  readonly mean: number;
+  readonly median: number;
+  readonly p95: number;
+  readonly longest: number;
+  /** Words are what stands between spaces: large for scripts without spaces. */
+  readonly tokensPerWord: number;
+  readonly byteShare: number;
+}
+
+/** The statistics of a loaded corpus. */
+export function corpusReport(encoded: EncodedCorpus): CorpusReport {
+  const { corpus, vocabulary, directions, languages, pairs, buckets, dataset } = encoded;
+  const used = new Uint8Array(vocabulary.size);
+  for (const language of languages)
+    for (const [i, { split }] of corpus.segments.entries())
+      if (split === "train") for (const id of encoded.pieces[language]![i] ?? []) used[id] = 1;
+  const statistics = languages.map((language) => languageStatistics(encoded, language));
+  const tokens = statistics.reduce((sum, { tokens }) => sum + tokens, 0);
+  return {
+    corpus: corpus.name,
+    segments: bySplit((split) => corpus.segments.filter((s) => s.split === split).length),
+    groups: bySplit((split) => new Set(corpus.segments.filter((s) => s.split === split).map((s) => s.group)).size),
+    filtered: (Object.keys(FILTERS) as Filter[]).flatMap((reason) =>
+      Object.entries(corpus.filtered[reason])
+        .filter(([language]) => language === "en" || languages.includes(language))
+        .map(([language, count]) => ({ reason, language, count })),
+    ),
+    directions: directions.map(({ name }, d) => ({
+      direction: name,
+      ...bySplit((split) => pairs[split][d]!.length),
+      tooLong: encoded.tooLong[d]!,
+    })),
+    languages: statistics,
+    vocabulary: {
+      size: vocabulary.size,
+      used: used.reduce((sum, one) => sum + one, 0) / vocabulary.size,
+      byteShare: statistics.reduce((sum, { byteShare, tokens }) => sum + byteShare * tokens, 0) / tokens,
+      hash: vocabulary.hash,
+    },
+    buckets: buckets.map(({ length, rows, groups }) => ({
+      length,
+      rows,
+      examples: groups.reduce((sum, { quota }) => sum + quota, 0),
+    })),
+    stepsPerEpoch: dataset.stepsPerEpoch,
+    unigramEntropy: dataset.unigramEntropy,
+    dataHash: dataset.hashes.data!,
+    examples: examplePairs(encoded),
+  };
+}
+
+const bySplit = (count: (split: Split) => number): Record<Split, number> => ({
+  train: count("train"),
+  dev: count("dev"),
+  test: count("test"),
+});
+
+function languageStatistics({ corpus, pieces, vocabulary }: EncodedCorpus, language: string): LanguageStatistics {
+  const train = corpus.segments.flatMap(({ split, text }, i) =>
+    split === "train" && text[language] !== undefined ? [{ text: text[language], ids: pieces[language]![i]! }] : [],
+  );
+  const lengths = train.map(({ ids }) => ids.length).sort((a, b) => a - b);
+  const words = train.reduce((sum, { text }) => sum + text.split(/\s+/).length, 0);
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
+  const lone = train.reduce((sum, { ids }) => sum + ids.filter((id) => vocabulary.isByte(id)).length, 0);
+  return {
+    language,
+    segments: train.length,
+    words,
+    tokens,
+    mean: tokens / train.length,
+    median: percentile(lengths, 50),
+    p95: percentile(lengths, 95),
+    longest: lengths.at(-1)!,
+    tokensPerWord: tokens / words,
+    byteShare: lone / tokens,
+  };
+}
+
+/** Nearest rank, of ascending values. */
+const percentile = (values: readonly number[], percent: number): number =>
+  values[Math.max(0, Math.ceil((percent / 100) * values.length) - 1)]!;
+
+function examplePairs({ corpus, directions, pairs, pieces, vocabulary }: EncodedCorpus): CorpusReport["examples"] {
+  const readable = (ids: readonly number[]): string[] => ids.map((id) => vocabulary.readable(id));
+  return SPLITS.flatMap((split) =>
+    directions.flatMap(({ name, source, target }, d) => {
+      const segments = pairs[split][d]!;
+      const count = Math.min(EXAMPLES, segments.length);
+      // Spread over the split: neighbours in the source are alike.
+      return Array.from({ length: count }, (_, i) => segments[Math.floor((i * segments.length) / count)]!).map((i) => ({
+        split,
+        direction: name,
+        id: corpus.segments[i]!.id,
+        source: corpus.segments[i]!.text[source]!,
+        target: corpus.segments[i]!.text[target]!,
+        sourcePieces: readable(pieces[source]![i]!),
+        targetPieces: readable(pieces[target]![i]!),
+      }));
+    }),
+  );
+}
+
+const integer = (value: number): string => value.toLocaleString("en-US");
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+/** The report as tables for a terminal, of about 100 columns. */
+export function renderReport(report: CorpusReport): string {
+  const total = (counts: Readonly<Record<Split, number>>): number => counts.train + counts.dev + counts.test;
+  const filtered = new Map<Filter, { count: number; languages: string[] }>();
+  for (const { reason, language, count } of report.filtered) {
+    const entry = filtered.get(reason) ?? { count: 0, languages: [] };
+    filtered.set(reason, entry);
+    entry.count += count;
+    entry.languages.push(`${language} ${integer(count)}`);
+  }
+  return [
+    `Corpus ${report.corpus} (data ${report.dataHash.slice(0, 12)})`,
+    table(
+      ["", "train", "dev", "test", "all"],
+      [
+        ["segments", ...splitCells(report.segments), integer(total(report.segments))],
+        ["template groups", ...splitCells(report.groups), integer(total(report.groups))],
+      ],
+    ),
+    "Left out when the corpus was cleaned, in the languages used",
+    table(
+      ["reason", "texts", "by language"],
+      [...filtered].map(([reason, { count, languages }]) => [
+        `${reason}: ${FILTERS[reason]}`,
+        integer(count),
+        languages.join(", "),
+      ]),
+      [48, 9, 40],
+    ),
+    "Pairs by direction; `too long` are left out for data.maxLength",
+    table(
+      ["direction", "train", "dev", "test", "too long"],
+      report.directions.map((row) => [row.direction, ...splitCells(row), integer(row.tooLong)]),
+    ),
+    `Tokens of the training split; vocabulary of ${integer(report.vocabulary.size)} pieces ` +
+      `(${report.vocabulary.hash.slice(0, 12)}), ${percent(report.vocabulary.used)} of them used, ` +
+      `${percent(report.vocabulary.byteShare)} of the tokens are lone bytes`,
+    table(
+      ["language", "segments", "words", "tokens", "mean", "median", "p95", "longest", "per word", "lone bytes"],
+      report.languages.map((l) => [
+        l.language,
+        ...[l.segments, l.words, l.tokens].map(integer),
+        l.mean.toFixed(1),
+        ...[l.median, l.p95, l.longest].map(integer),
+        l.tokensPerWord.toFixed(2),
+        percent(l.byteShare),
+      ]),
+    ),
+    `Batches: ${integer(report.stepsPerEpoch)} steps an epoch`,
+    table(
+      ["tokens a row", "rows a batch", "examples an epoch"],
+      report.buckets.map((b) => [b.length, b.rows, b.examples].map(integer)),
+    ),
+    `Unigram entropy of the training targets: ${report.unigramEntropy.toFixed(4)} nats a token`,
+    ...report.examples.map(
+      (e) => `${e.split} ${e.direction} ${e.id}\n  ${e.sourcePieces.join("|")}\n  ${e.targetPieces.join("|")}`,
+    ),
+  ].join("\n");
+}
+
+const splitCells = (counts: Readonly<Record<Split, number>>): string[] => SPLITS.map((split) => integer(counts[split]));
+
+function table(head: string[], rows: readonly string[][], colWidths?: number[]): string {
+  const made = new Table({
+    head,
+    style: { head: [], border: [], compact: true },
+    colAligns: head.map((_, i) => (i === 0 || colWidths ? "left" : "right")),
+    ...(colWidths ? { colWidths, wordWrap: true } : {}),
+  });
+  made.push(...rows);
+  return made.toString();
+}
