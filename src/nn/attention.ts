@@ -44,7 +44,8 @@ export function multiHeadAttention(
       tf.reshape(joint, [batch, input_BLD.shape[1]!, parts, heads, width / heads]),
       [2, 0, 3, 1, 4],
     );
-    return tf.unstack(parted, 0);
+    // TensorFlow.js cannot differentiate unstack into one part.
+    return parts === 1 ? [tf.squeeze(parted, [0])] : tf.unstack(parted, 0);
   };
   const [q, k, v] =
     x_BTD === memory_BSD

@@ -1,0 +1,327 @@
+// Turns a stage into programs: its operations are recorded once, forward and backward, split at the end of the forward,
+// simplified, and encoded. What the backward needs of the forward becomes outputs of the one and inputs of the other.
+import * as tf from "@tensorflow/tfjs-core";
+import type { GradSaveFunc, Tensor } from "@tensorflow/tfjs-core";
+// The union package registers TensorFlow.js's gradients, which tfjs-core alone does not under Node.
+import "@tensorflow/tfjs";
+import { assert } from "../errors.ts";
+import { type Noise, sizeOf, type Stage, type StageContext, type TapPoint } from "../stage.ts";
+import type { Dtype } from "../types.ts";
+import { dropDeadNodes, type ElementType, fuseNodes, type Graph, mergeDuplicateNodes, type Node } from "./graph.ts";
+import { encodeModel } from "./onnx-model.ts";
+import { record, type Recorder } from "./recorder.ts";
+
+/** What stands at one end of a program.
+ *  `parameter`, `carry`, `noise`: the stage's arguments. `written`: what it returns. `cotangent`: dL/d(carry entry).
+ *  `gradient`: dL/d(parameter). `kept`: a value of the forward that the backward reads. `taps`: [2 x taps] numbers, sum
+ *  of squares and largest absolute value of every tapped tensor. */
+export type Role = "parameter" | "carry" | "noise" | "written" | "cotangent" | "gradient" | "kept" | "taps";
+
+export interface Port {
+  readonly role: Role;
+  /** Parameter, carry entry, noise or value, by name. */
+  readonly key: string;
+  /** Name of the ONNX input or output. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: ElementType;
+}
+
+export interface Program {
+  readonly model: Uint8Array;
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  readonly nodes: readonly Node[];
+}
+
+/** A carry entry between two stages. */
+export interface CarryInfo {
+  readonly shape: readonly number[];
+  readonly dtype: Dtype;
+  /** Whether a parameter stands behind it, so that a gradient has to flow into it. */
+  readonly differentiable: boolean;
+}
+
+/** `train`: a forward and a backward program. `turn`: both in one, for the last stage, whose backward follows its
+ *  forward at once. `evaluate`: a forward without dropout. */
+export type Mode = "train" | "turn" | "evaluate";
+
+export interface CompiledStage {
+  readonly forward: Program;
+  /** Present in mode `train`. */
+  readonly backward?: Program;
+  readonly writes: Readonly<Record<string, CarryInfo>>;
+  readonly taps: readonly { readonly component: string; readonly point: TapPoint; readonly count: number }[];
+  readonly noises: readonly { readonly name: string; readonly shape: readonly number[]; readonly noise: Noise }[];
+}
+
+/** Identifies the graph of a stage: equal keys compile to the same programs. */
+export function compilationKey(
+  stage: Stage,
+  carry: Readonly<Record<string, CarryInfo>>,
+  mode: Mode,
+  tapped: boolean,
+): string {
+  const shapes = Object.entries(stage.parameters).map(([name, { shape }]) => [name, shape]);
+  return JSON.stringify([stage.key, shapes, stage.reads.map((key) => [key, carry[key]]), mode, tapped]);
+}
+
+/** Compiles `stage` for a carry of these shapes. `tapped`: whether the programs measure at the stage's taps. */
+export function compileStage(
+  stage: Stage,
+  carry: Readonly<Record<string, CarryInfo>>,
+  mode: Mode,
+  tapped: boolean,
+): CompiledStage {
+  return record((recorder) => {
+    const trace = traceStage(stage, carry, mode, recorder);
+    return mode === "train" ? splitPrograms(trace, recorder, tapped) : oneProgram(trace, recorder, tapped);
+  });
+}
+
+/** A traced tap: the tensor, and its gradient once the tape has come by. */
+interface Tap {
+  readonly component: string;
+  readonly point: TapPoint;
+  readonly activation: Tensor;
+  gradient?: Tensor;
+}
+
+interface Trace {
+  readonly inputs: ReadonlyMap<string, Port>;
+  readonly written: Record<string, Tensor>;
+  readonly writes: Record<string, CarryInfo>;
+  readonly gradients: ReadonlyMap<string, Tensor>;
+  readonly cotangents: ReadonlyMap<string, Tensor>;
+  readonly taps: readonly Tap[];
+  readonly noises: CompiledStage["noises"];
+  /** Number of nodes recorded before the first of the backward. */
+  readonly forwardEnd: number;
+}
+
+function traceStage(stage: Stage, carry: Readonly<Record<string, CarryInfo>>, mode: Mode, recorder: Recorder): Trace {
+  const inputs = new Map<string, Port>();
+  const input = (role: Role, key: string, shape: readonly number[], dtype: Dtype): Tensor => {
+    const name = `${role}:${key}`;
+    inputs.set(name, { role, key, name, shape, dtype });
+    return recorder.input(name, shape, dtype);
+  };
+  const parameterNames = Object.keys(stage.parameters);
+  const differentiable = stage.reads.filter((key) => carry[key]!.differentiable);
+  const givenParameters = parameterNames.map((name) =>
+    input("parameter", name, stage.parameters[name]!.shape, "float32"),
+  );
+  const givenCarry = Object.fromEntries(
+    stage.reads.map((key) => [key, input("carry", key, carry[key]!.shape, carry[key]!.dtype)]),
+  );
+  const taps: Tap[] = [];
+  const noises: { name: string; shape: readonly number[]; noise: Noise }[] = [];
+  const context: StageContext = {
+    training: mode !== "evaluate",
+    tap(component, point, x) {
+      if (mode === "evaluate") return x;
+      const tap: Tap = { component, point, activation: x };
+      taps.push(tap);
+      return tf.customGrad((...args: unknown[]) => {
+        const [x, save] = args as [Tensor, GradSaveFunc];
+        save([]);
+        const gradFunc = (dy: Tensor): Tensor => (tap.gradient = dy);
+        return { value: tf.clone(x), gradFunc };
+      })(x);
+    },
+    noise(name, shape, noise) {
+      noises.push({ name, shape, noise });
+      return input("noise", name, shape, "float32");
+    },
+  };
+
+  const written: Record<string, Tensor> = {};
+  const run = (parameters: readonly Tensor[], entries: Record<string, Tensor>): void => {
+    const named = Object.fromEntries(parameterNames.map((name, i) => [name, parameters[i]!]));
+    Object.assign(written, stage.apply(named, entries, context));
+  };
+  const describe = (): Record<string, CarryInfo> =>
+    Object.fromEntries(
+      Object.entries(written).map(([key, { shape, dtype }]) => [
+        key,
+        { shape, dtype: dtype as Dtype, differentiable: parameterNames.length + differentiable.length > 0 },
+      ]),
+    );
+  if (mode === "evaluate") {
+    run(givenParameters, givenCarry);
+    const none = new Map<string, Tensor>();
+    const forwardEnd = recorder.nodes.length;
+    return { inputs, written, writes: describe(), gradients: none, cotangents: none, taps, noises, forwardEnd };
+  }
+
+  let forwardEnd = 0;
+  // What the loss depends on through this stage: dL/dinput = sum over outputs of <y, dL/dy> differentiated, with dL/dy
+  // given. An entry that is read but not written passes by, and its cotangent with it.
+  const pullback = (...args: Tensor[]): Tensor => {
+    const entries = { ...givenCarry };
+    differentiable.forEach((key, i) => (entries[key] = args[parameterNames.length + i]!));
+    run(args.slice(0, parameterNames.length), entries);
+    forwardEnd = recorder.nodes.length;
+    if (mode === "turn") return written["loss"]!.asScalar();
+    const passing = Object.fromEntries(differentiable.flatMap((key) => (key in written ? [] : [[key, entries[key]!]])));
+    const products = Object.entries({ ...written, ...passing }).flatMap(([key, y]) =>
+      y.dtype === "float32" ? [tf.sum(tf.mul(y, input("cotangent", key, y.shape, "float32")))] : [],
+    );
+    return products.reduce((sum, product) => tf.add(sum, product));
+  };
+  const xs = [...givenParameters, ...differentiable.map((key) => givenCarry[key]!)];
+  const { grads } = tf.engine().gradients(() => pullback(...xs), xs, undefined, true);
+  const gradients = new Map<string, Tensor>();
+  parameterNames.forEach((name, i) => {
+    assert(grads[i], `stage ${stage.name}: no gradient reaches parameter ${name}`);
+    gradients.set(name, grads[i]);
+  });
+  const cotangents = new Map(differentiable.map((key, i) => [key, grads[parameterNames.length + i]!] as const));
+  return { inputs, written, writes: describe(), gradients, cotangents, taps, noises, forwardEnd };
+}
+
+/** Appends the measuring of tensors: [sum of squares, largest absolute value] of each, in one vector. */
+function measure(tensors: readonly Tensor[], recorder: Recorder): string {
+  const numbers = tensors.flatMap((tensor) => {
+    const size = tensor.size;
+    const flat = recorder.node("Reshape", [recorder.nameOf(tensor), recorder.integers([size])], [size]);
+    const axis = recorder.integers([0]);
+    const magnitude = recorder.node("Abs", [flat], [size]);
+    return [
+      recorder.node("ReduceSumSquare", [flat, axis], [1], { keepdims: 1 }),
+      recorder.node("ReduceMax", [magnitude, axis], [1], { keepdims: 1 }),
+    ];
+  });
+  return recorder.node("Concat", numbers, [numbers.length], { axis: 0 });
+}
+
+/** Forward and backward as one program, or the forward alone where there is no gradient. */
+function oneProgram(trace: Trace, recorder: Recorder, tapped: boolean): CompiledStage {
+  const wanted = wantedOutputs(trace, recorder);
+  const taps = tapped ? trace.taps : [];
+  if (taps.length)
+    wanted.push(["taps", "", measure([...taps.map((t) => t.activation), ...taps.map((t) => t.gradient!)], recorder)]);
+  for (const [key, tensor] of Object.entries(trace.written)) wanted.push(["written", key, recorder.nameOf(tensor)]);
+  const { nodes, renamed } = mergeDuplicateNodes(recorder.nodes);
+  const outputs = wanted.map(([role, key, name]) => [role, key, renamed.get(name) ?? name] as const);
+  return { ...describeStage(trace, taps), forward: program(nodes, outputs, trace.inputs, recorder) };
+}
+
+/** A forward program and a backward one. Whatever the backward reads is kept by the forward, but for what is cheaper to
+ *  make again than to store: views, masks and literals. */
+function splitPrograms(trace: Trace, recorder: Recorder, tapped: boolean): CompiledStage {
+  const taps = tapped ? trace.taps : [];
+  const backwardWanted = wantedOutputs(trace, recorder);
+  if (taps.length)
+    backwardWanted.push([
+      "taps",
+      "",
+      measure(
+        taps.map((t) => t.gradient!),
+        recorder,
+      ),
+    ]);
+  const end = recorder.nodes.length;
+  const forwardWanted: Wanted[] = [];
+  if (taps.length)
+    forwardWanted.push([
+      "taps",
+      "",
+      measure(
+        taps.map((t) => t.activation),
+        recorder,
+      ),
+    ]);
+  for (const [key, tensor] of Object.entries(trace.written))
+    forwardWanted.push(["written", key, recorder.nameOf(tensor)]);
+
+  // The measuring of the forward moves up to where the forward ends.
+  const all = recorder.nodes;
+  const forward = [...all.slice(0, trace.forwardEnd), ...all.slice(end)];
+  const inForward = new Set(forward.flatMap((node) => node.outputs));
+  const { nodes, renamed } = mergeDuplicateNodes([...forward, ...all.slice(trace.forwardEnd, end)]);
+  const current = ([role, key, name]: Wanted): Wanted => [role, key, renamed.get(name) ?? name];
+  const isForward = (node: Node): boolean => inForward.has(node.outputs[0]!);
+  const producers = new Map(nodes.flatMap((node) => node.outputs.map((name) => [name, node] as const)));
+
+  const again = new Set<Node>(); // forward nodes the backward repeats
+  const repeat = (name: string): void => {
+    const node = producers.get(name);
+    if (!node || !isForward(node) || again.has(node) || !isCheap(node)) return;
+    again.add(node);
+    node.inputs.forEach(repeat);
+  };
+  const backwardOutputs = backwardWanted.map(current);
+  const wantedNames = backwardOutputs.map(([, , name]) => name);
+  const backwardOnly = dropDeadNodes(nodes, wantedNames).filter((node) => !isForward(node));
+  for (const name of [...backwardOnly.flatMap((node) => node.inputs), ...wantedNames]) repeat(name);
+  const backwardNodes = nodes.filter((node) => again.has(node) || (!isForward(node) && backwardOnly.includes(node)));
+
+  const made = new Set(backwardNodes.flatMap((node) => node.outputs));
+  const forwardOutputs = forwardWanted.map(current);
+  const writtenKey = new Map(forwardOutputs.flatMap(([role, key, name]) => (role === "written" ? [[name, key]] : [])));
+  const kept = new Map<string, Port>();
+  for (const name of new Set([...backwardNodes.flatMap((node) => node.inputs), ...wantedNames])) {
+    const info = recorder.values.get(name);
+    if (made.has(name) || trace.inputs.has(name) || recorder.constants.has(name) || !info) continue;
+    const key = writtenKey.get(name);
+    kept.set(name, { role: key ? "written" : "kept", key: key ?? name, name, ...info });
+    if (!key) forwardOutputs.push(["kept", name, name]);
+  }
+  const forwardNodes = nodes.filter(isForward);
+  return {
+    ...describeStage(trace, taps),
+    forward: program(forwardNodes, forwardOutputs, trace.inputs, recorder),
+    backward: program(backwardNodes, backwardOutputs, new Map([...trace.inputs, ...kept]), recorder),
+  };
+}
+
+/** An output to be: its role, its key, and the value it carries. */
+type Wanted = readonly [role: Role, key: string, name: string];
+
+const wantedOutputs = (trace: Trace, recorder: Recorder): Wanted[] => [
+  ...[...trace.gradients].map(([key, tensor]): Wanted => ["gradient", key, recorder.nameOf(tensor)]),
+  ...[...trace.cotangents].map(([key, tensor]): Wanted => ["cotangent", key, recorder.nameOf(tensor)]),
+];
+
+const describeStage = (trace: Trace, taps: readonly Tap[]): Pick<CompiledStage, "writes" | "taps" | "noises"> => ({
+  writes: trace.writes,
+  taps: taps.map(({ component, point, activation }) => ({ component, point, count: sizeOf(activation.shape) })),
+  noises: trace.noises,
+});
+
+/** Views of other values and comparisons cost less to repeat than to carry over. */
+const isCheap = ({ op }: Node): boolean => ["Reshape", "Expand", "Cast", "Greater", "ConstantOfShape"].includes(op);
+
+/** Simplifies nodes and encodes them. Outputs that no node makes, or two of the same value, get a copy of their own. */
+function program(
+  nodes: readonly Node[],
+  wanted: readonly Wanted[],
+  available: ReadonlyMap<string, Port>,
+  recorder: Recorder,
+): Program {
+  const values = new Map(recorder.values);
+  const made = new Set(nodes.flatMap((node) => node.outputs));
+  const taken = new Set<string>();
+  const copies: Node[] = [];
+  const outputs = wanted.map(([role, key, source], i): Port => {
+    const info = values.get(source) ?? recorder.constants.get(source)!;
+    let name = source;
+    if (taken.has(source) || !made.has(source)) {
+      name = `out${i}`;
+      values.set(name, info);
+      copies.push({ op: "Identity", domain: "", inputs: [source], outputs: [name], attributes: {} });
+    }
+    taken.add(name);
+    return { role, key, name, shape: info.shape, dtype: info.dtype };
+  });
+  const { constants } = recorder;
+  const keep = new Set(outputs.map(({ name }) => name));
+  const graph: Graph = { nodes: dropDeadNodes([...nodes, ...copies], keep), values, constants };
+  const fused = dropDeadNodes(fuseNodes(graph, keep), keep);
+  const read = new Set(fused.flatMap((node) => node.inputs));
+  const inputs = [...available.values()].filter(({ name }) => read.has(name));
+  const names = (ports: readonly Port[]): string[] => ports.map(({ name }) => name);
+  const model = encodeModel({ nodes: fused, values, constants }, names(inputs), names(outputs));
+  return { model, inputs, outputs, nodes: fused };
+}

@@ -1,0 +1,197 @@
+// The same stages, run operation by operation on one of TensorFlow.js's own backends. On the way down every stage is run
+// again with the gradient tape on: slower than the compiled engine, and independent of it, which is what it is for.
+import * as tf from "@tensorflow/tfjs-core";
+import type { GradSaveFunc, Tensor } from "@tensorflow/tfjs-core";
+import "@tensorflow/tfjs";
+import { UserError } from "../errors.ts";
+import type { TapReading } from "../probes/probe.ts";
+import { stream } from "../random.ts";
+import {
+  type Parameters,
+  type Player,
+  sizeOf,
+  type Stage,
+  type StageContext,
+  type TapPoint,
+  type Tensors,
+} from "../stage.ts";
+import type { Batch, Moments } from "../types.ts";
+import type { Engine, StepOptions, StepResult } from "./engine.ts";
+
+/** An engine on the TensorFlow.js backend `backend`, which must have been registered. */
+export async function eagerEngine(name: string, backend: string): Promise<Engine> {
+  tf.env().set("PROD", true); // silences the advertisement for tfjs-node that the cpu backend prints
+  const use = async (): Promise<void> => {
+    if (!(await tf.setBackend(backend)))
+      throw new UserError(
+        `engine ${name}: TensorFlow.js could not start its "${backend}" backend; "fathom doctor" says what is missing`,
+      );
+    await tf.ready();
+  };
+  await use();
+  return {
+    name,
+    async differentiate(player, parameters, batch, options): Promise<StepResult> {
+      await use();
+      const scope = tf.engine();
+      scope.startScope();
+      try {
+        return differentiate(player, parameters, batch, options);
+      } finally {
+        scope.endScope();
+      }
+    },
+    async evaluate(player, parameters, batch) {
+      await use();
+      return tf.tidy(() => {
+        let carry = batchTensors(batch);
+        const context: StageContext = { training: false, tap: (_c, _p, x) => x, noise: unexpectedNoise };
+        for (const stage of player.stages)
+          carry = { ...carry, ...stage.apply(tensorsOf(stage, parameters), carry, context) };
+        return readScalars(player, carry) as never;
+      }) as Record<string, number>;
+    },
+    facts: () => ({ engine: name, backend, tfjs: tf.version_core }),
+    dispose: async () => {},
+  };
+}
+
+/** A tap's readings, taken as the tensors come by: TensorFlow.js drops them soon after. */
+interface Tap {
+  readonly component: string;
+  readonly point: TapPoint;
+  readonly activation: Moments;
+  gradient?: Moments;
+}
+
+function differentiate(player: Player, parameters: Parameters, batch: Batch, options: StepOptions): StepResult {
+  let carry = batchTensors(batch);
+  const differentiable = new Set<string>();
+  const frames: { stage: Stage; carry: Tensors; wanted: string[]; noises: Map<string, Tensor> }[] = [];
+  for (const stage of player.stages) {
+    const noises = new Map<string, Tensor>();
+    const wanted = stage.reads.filter((key) => differentiable.has(key));
+    frames.push({ stage, carry, wanted, noises });
+    const written = stage.apply(tensorsOf(stage, parameters), carry, trainingContext(stage, options, noises));
+    if (Object.keys(stage.parameters).length + wanted.length)
+      for (const key of Object.keys(written)) differentiable.add(key);
+    carry = { ...carry, ...written };
+  }
+  const scalars = readScalars(player, carry);
+
+  const cotangents = new Map<string, Tensor>([["loss", tf.scalar(1)]]);
+  const gradients = new Map<string, Float32Array>();
+  const taps: TapReading[] = [];
+  for (const { stage, carry, wanted, noises } of frames.reverse()) {
+    const seen: Tap[] = [];
+    const names = Object.keys(stage.parameters);
+    const given = tensorsOf(stage, parameters);
+    const xs = [...names.map((name) => given[name]!), ...wanted.map((key) => carry[key]!)];
+    let written: string[] = [];
+    // <y, dL/dy> summed over what the stage writes: its gradient is dL/dx.
+    const pullback = (): Tensor => {
+      const outputs = stage.apply(given, carry, trainingContext(stage, options, noises, seen));
+      written = Object.keys(outputs);
+      const products = written.flatMap((key) => {
+        const cotangent = cotangents.get(key);
+        return cotangent ? [tf.sum(tf.mul(outputs[key]!, cotangent))] : [];
+      });
+      return products.reduce((sum, product) => tf.add(sum, product));
+    };
+    const { grads } = tf.engine().gradients(pullback, xs, undefined, true);
+    names.forEach((name, i) => addInto(gradients, stage.parameters[name]!.path, grads[i]!.dataSync() as Float32Array));
+    const passing = wanted.map((key) => (written.includes(key) ? undefined : cotangents.get(key)));
+    for (const key of written) cotangents.delete(key);
+    wanted.forEach((key, i) => {
+      const own = grads[names.length + i]!;
+      cotangents.set(key, passing[i] ? tf.add(own, passing[i]) : own);
+    });
+    if (options.tapped)
+      taps.unshift(
+        ...seen.map(({ component, point, activation, gradient }) => ({
+          stack: stage.stack,
+          layer: stage.layer,
+          component,
+          point,
+          activation,
+          gradient: gradient!,
+        })),
+      );
+  }
+  return { scalars, gradients, taps };
+}
+
+function trainingContext(
+  stage: Stage,
+  { step, seed }: StepOptions,
+  noises: Map<string, Tensor>,
+  taps?: Tap[],
+): StageContext {
+  return {
+    training: true,
+    tap(component, point, x) {
+      if (!taps) return x;
+      const tap: Tap = { component, point, activation: momentsOf(x.dataSync()) };
+      taps.push(tap);
+      return tf.customGrad((...args: unknown[]) => {
+        const [x, save] = args as [Tensor, GradSaveFunc];
+        save([]);
+        const gradFunc = (dy: Tensor): Tensor => {
+          tap.gradient = momentsOf(dy.dataSync());
+          return dy;
+        };
+        return { value: tf.clone(x), gradFunc };
+      })(x);
+    },
+    noise(name, shape, noise) {
+      let tensor = noises.get(name);
+      if (!tensor) {
+        const data = new Float32Array(sizeOf(shape));
+        const source = stream(seed, `${noise.kind}/${stage.name}/${name}`);
+        if (noise.kind === "dropout") source.dropout(data, noise.rate, step);
+        else source.normal(data, step);
+        noises.set(name, (tensor = tf.tensor(data, [...shape])));
+      }
+      return tensor;
+    },
+  };
+}
+
+const unexpectedNoise = (name: string): never => {
+  throw new Error(`internal error: noise "${name}" asked for during evaluation`);
+};
+
+const batchTensors = (batch: Batch): Tensors =>
+  Object.fromEntries(
+    Object.entries(batch.tensors).map(([key, { data, shape, dtype }]) => [key, tf.tensor(data, [...shape], dtype)]),
+  );
+
+const tensorsOf = (stage: Stage, parameters: Parameters): Tensors =>
+  Object.fromEntries(
+    Object.entries(stage.parameters).map(([name, { path, shape }]) => [
+      name,
+      tf.tensor(parameters.get(path)!.data, [...shape]),
+    ]),
+  );
+
+const readScalars = (player: Player, carry: Tensors): Record<string, number> =>
+  Object.fromEntries(player.scalars.map((name) => [name, carry[name]!.dataSync()[0]!]));
+
+function addInto(sums: Map<string, Float32Array>, path: string, values: Float32Array): void {
+  const sum = sums.get(path);
+  if (!sum) sums.set(path, Float32Array.from(values));
+  else for (let i = 0; i < sum.length; i++) sum[i]! += values[i]!;
+}
+
+/** Sum of squares and largest absolute value, accumulated in float64. NaN anywhere shows in both. */
+export function momentsOf(values: ArrayLike<number>): Moments {
+  let sumSquares = 0;
+  let max = 0;
+  for (let i = 0; i < values.length; i++) {
+    const x = values[i]!;
+    sumSquares += x * x;
+    const magnitude = Math.abs(x);
+    if (!(magnitude <= max)) max = magnitude;
+  }
+  return { sumSquares, max: Number.isNaN(sumSquares) ? NaN : max, count: values.length };
+}

@@ -1,0 +1,41 @@
+import type { TapReading } from "../probes/probe.ts";
+import type { Member } from "../registry.ts";
+import type { Parameters, Player } from "../stage.ts";
+import type { Batch } from "../types.ts";
+
+/** What a step of differentiation gives. The arrays belong to the engine and are overwritten by its next step. */
+export interface StepResult {
+  /** The player's scalars by name, `loss` among them. */
+  readonly scalars: Readonly<Record<string, number>>;
+  /** dL/d(parameter) by path. */
+  readonly gradients: ReadonlyMap<string, Float32Array>;
+  /** One reading for every tap, from the bottom of the network up; empty unless asked for. */
+  readonly taps: readonly TapReading[];
+}
+
+export interface StepOptions {
+  /** Counter of the noise streams: equal steps see equal dropout. */
+  readonly step: number;
+  readonly seed: number;
+  /** Whether to measure at the stages' taps. */
+  readonly tapped: boolean;
+}
+
+/** Runs the stages of a player and their gradients. */
+export interface Engine {
+  readonly name: string;
+  /** Forward up, backward down. */
+  differentiate(player: Player, parameters: Parameters, batch: Batch, options: StepOptions): Promise<StepResult>;
+  /** The scalars of the forward alone, without dropout or label smoothing. */
+  evaluate(player: Player, parameters: Parameters, batch: Batch): Promise<Readonly<Record<string, number>>>;
+  /** Facts for run.json: versions and settings. */
+  facts(): Record<string, string | number>;
+  dispose(): Promise<void>;
+}
+
+/** A way to make an engine, and whether it can work on this machine. */
+export interface EngineKind extends Member {
+  /** Why it cannot work here and how to get it, or undefined where it can. */
+  unavailable(): Promise<string | undefined>;
+  create(options: { readonly threads: number }): Promise<Engine>;
+}

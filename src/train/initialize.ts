@@ -1,0 +1,27 @@
+import { stream } from "../random.ts";
+import { type Init, type Parameter, type Player, parameterSpecs, sizeOf } from "../stage.ts";
+
+/** The initial parameters of `players` by path. Every parameter draws from its own stream `init/<path>`, so two schemes
+ *  with the same seed start from the same trunk weights. */
+export function initialize(players: readonly Player[], seed: number): Map<string, Parameter> {
+  const parameters = new Map<string, Parameter>();
+  for (const [path, spec] of parameterSpecs(players))
+    parameters.set(path, { ...spec, data: draw(spec.init, spec.shape, seed, path) });
+  return parameters;
+}
+
+function draw(init: Init, shape: readonly number[], seed: number, path: string): Float32Array {
+  const data = new Float32Array(sizeOf(shape));
+  const source = stream(seed, `init/${path}`);
+  switch (init.kind) {
+    case "constant":
+      return data.fill(init.value);
+    case "normal":
+      return source.normal(data).map((x) => x * init.std);
+    case "xavier-uniform": {
+      const [fanIn = 1, fanOut = 1] = shape;
+      const bound = init.gain * Math.sqrt(6 / (fanIn + fanOut));
+      return source.uniform(data).map((u) => (2 * u - 1) * bound);
+    }
+  }
+}

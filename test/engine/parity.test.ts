@@ -1,0 +1,49 @@
+// Every engine must give the same losses and gradients as the plain JavaScript reference, float32 rounding apart. The
+// bound 1e-4 is a relative difference of whole tensors; two float32 evaluations of these graphs differ by about 1e-6.
+import { describe, expect, test } from "vitest";
+import * as engines from "../../src/engine/index.ts";
+import type { TransformerOptions } from "../../src/models/transformer.ts";
+import { build, randomBatch, relativeDifference, smallTransformer } from "../helpers.ts";
+
+const bound = 1e-4;
+const cases: Record<string, Partial<TransformerOptions>> = {
+  "pre-ln with dropout": { residual: "pre-ln", dropout: 0.1 },
+  "post-ln with dropout": { residual: "post-ln", dropout: 0.1 },
+  "rms-norm, gelu, tied decoder": { norm: "rms-norm", activation: "gelu", tiedEmbeddings: "decoder" },
+  "all embeddings tied, label smoothing": { tiedEmbeddings: "all", labelSmoothing: 0.1 },
+  "uneven depth": { depth: { encoder: 1, decoder: 3 }, residual: "post-ln" },
+};
+
+describe.each(Object.entries(cases))("%s", (_, overrides) => {
+  const { players, parameters } = build(smallTransformer(overrides));
+  const batch = randomBatch(3, 8, 50, 1, [8, 5, 2]);
+  const options = { step: 3, seed: 1, tapped: true };
+
+  test.each([engines.onnx, engines.wasm])("$name gives the gradients, taps and scalars of cpu", async (kind) => {
+    const [engine, reference] = [await kind.create({ threads: 1 }), await engines.cpu.create({ threads: 1 })];
+    const got = await engine.differentiate(players[0]!, parameters, batch, options);
+    const want = await reference.differentiate(players[0]!, parameters, batch, options);
+
+    expect([...got.gradients.keys()].sort()).toEqual([...parameters.keys()].sort());
+    for (const [path, gradient] of want.gradients) {
+      // The key bias shifts all scores of a row alike, so its true gradient is 0 and what is left is rounding.
+      if (path.endsWith("key/bias")) expect(Math.hypot(...got.gradients.get(path)!), path).toBeLessThan(1e-6);
+      else expect(relativeDifference(got.gradients.get(path)!, gradient), path).toBeLessThan(bound);
+    }
+    for (const [name, value] of Object.entries(want.scalars)) expect(got.scalars[name]).toBeCloseTo(value, 4);
+    expect(got.taps.length).toBe(want.taps.length);
+    got.taps.forEach((tap, i) => {
+      const twin = want.taps[i]!;
+      expect([tap.stack, tap.layer, tap.component, tap.point]).toEqual([twin.stack, twin.layer, twin.component, twin.point]);
+      for (const signal of ["activation", "gradient"] as const) {
+        expect(tap[signal].count).toBe(twin[signal].count);
+        expect(tap[signal].max / twin[signal].max).toBeCloseTo(1, 3);
+        expect(tap[signal].sumSquares / twin[signal].sumSquares).toBeCloseTo(1, 3);
+      }
+    });
+    const evaluated = await engine.evaluate(players[0]!, parameters, batch);
+    const expected = await reference.evaluate(players[0]!, parameters, batch);
+    expect(evaluated["loss"]).toBeCloseTo(expected["loss"]!, 4);
+    await engine.dispose();
+  });
+});
