@@ -77,7 +77,7 @@ function cells(panel: Panel, bins: number) {
 }
 
 /** Ticks as `enc 1`: first the ends of the path and of each stack, then what lies between, wherever there is room. */
-function rowTicks(series: readonly LayerSeries[]): { values: number[]; labelExpr: string; labelOverlap: boolean } {
+function rowTicks(series: readonly LayerSeries[]): { values: number[]; labelExpr: string } {
   const ends = series.flatMap(({ stack }, i) => (stack === series[i + 1]?.stack ? [] : [i]));
   const wanted = [0, series.length - 1, ...ends, ...thinned(series.length, 9)];
   const room = (15 * series.length) / panelHeight;
@@ -85,12 +85,13 @@ function rowTicks(series: readonly LayerSeries[]): { values: number[]; labelExpr
     (kept, i) => (kept.every((other) => Math.abs(other - i - 1) >= room) ? [...kept, i + 1] : kept),
     [],
   );
+  values.sort((a, b) => a - b);
   const label = (position: number): string => {
     const { stack, layer } = series[position - 1]!;
     return `${stack.split(": ").at(-1)!.slice(0, 3)} ${layer + 1}`;
   };
   const cases = values.map((position) => `datum.value === ${position} ? ${JSON.stringify(label(position))} : `);
-  return { values, labelExpr: `${cases.join("")}''`, labelOverlap: false };
+  return { values, labelExpr: `${cases.join("")}''` };
 }
 
 function spec(data: ExperimentData): TopLevelSpec {
@@ -124,12 +125,14 @@ function spec(data: ExperimentData): TopLevelSpec {
       scale: { domain: [0, lastStep + 1], nice: false },
       axis: { grid: false, tickCount: 5, format: "d" },
     };
+    // All layers must agree on the axis, or Vega-Lite falls back to dropping labels.
+    const axis = { grid: false, labelOverlap: false, ...rowTicks(panel.series) };
     const y = {
       field: "from",
       type: "quantitative",
       title: first ? "layer" : null,
       scale: { domain: [0.5, panel.series.length + 0.5], nice: false, zero: false },
-      axis: { grid: false, ...rowTicks(panel.series) },
+      axis,
     };
     return {
       title: { text: panel.configuration.name, fontSize: 12, anchor: "middle", offset: 4 },
@@ -164,7 +167,7 @@ function spec(data: ExperimentData): TopLevelSpec {
               {
                 data: { values: [{}] },
                 mark: { type: "rule", color: "white", strokeWidth: 1.5 },
-                encoding: { y: { datum: boundary + 0.5, type: "quantitative" } },
+                encoding: { y: { datum: boundary + 0.5, type: "quantitative", axis } },
               },
             ]
           : []),
@@ -181,7 +184,7 @@ function spec(data: ExperimentData): TopLevelSpec {
                 mark: { type: "text", angle: 270, baseline: "top", dy: 5, color: "currentColor", fontSize: 11 },
                 encoding: {
                   x: { datum: stop, type: "quantitative" },
-                  y: { datum: panel.series.length / 2 + 0.5, type: "quantitative" },
+                  y: { datum: panel.series.length / 2 + 0.5, type: "quantitative", axis },
                   text: { field: "label" },
                 },
               },
@@ -217,7 +220,7 @@ export const gradientHeatmap: Plot = {
   caption:
     "Each panel is one run: steps go right, layers go up from encoder layer 1 to the last decoder layer, above the white line, next to the loss. Bright is a large gradient, dark a small one; the scale is logarithmic and shared by all panels. " +
     "Healthy is a picture without strong vertical colour gradient that fades evenly as the loss falls. A dark lower part means that little error reaches the layers farthest from the loss; bright vertical streaks are steps with outlying batches; " +
-    "a sudden step to bright or dark in all layers at once is an instability or a collapse. White is what was not recorded, zero or not finite.",
+    "a sudden step to bright or dark in all layers at once is an instability or a collapse. Blank is what was not recorded, zero or not finite.",
   requires: ["parameter-gradient"],
   spec,
 };

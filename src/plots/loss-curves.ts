@@ -5,7 +5,7 @@ import type { Plot } from "./plot.ts";
 import { configurationsOf, seedNotes } from "./profile.ts";
 import { distinct, extent, groupBy, median, quantile, round, smoothed, thinned } from "./statistics.ts";
 import { frame, lineLegend, lineScales } from "./style.ts";
-import { outcomeOf } from "./verdict.ts";
+import { outcomeWords } from "./verdict.ts";
 
 /** Points drawn a curve; what lies between them is smoothed over, not skipped. */
 const pointsDrawn = 150;
@@ -29,7 +29,7 @@ function title(data: ExperimentData): string {
   const axis = layout.lineTitle.replace(/ \(.*\)$/, "");
   const parts = layout.panels.map((panel) => {
     const inPanel = configurations.filter((configuration) => configuration.panel === panel);
-    const byOutcome = groupBy(inPanel, (configuration) => outcomeWords(configuration.runs));
+    const byOutcome = groupBy(inPanel, (configuration) => outcomeWords(configuration.runs.map((run) => run.row)));
     const what = [...byOutcome].map(([words, same]) => {
       if (layout.lineTitle === "") return words;
       const all = byOutcome.size === 1 && same.length > 1;
@@ -38,16 +38,6 @@ function title(data: ExperimentData): string {
     return `${panel === "" ? "" : `${panel}: `}${what.join("; ")}`;
   });
   return parts.length <= 4 ? parts.join(". ") : `${parts.slice(0, 3).join(". ")}. And ${parts.length - 3} more`;
-}
-
-/** `learns`, or where seeds differ `learns in 1, diverged in 2 of 3 seeds`. */
-function outcomeWords(runs: readonly RunData[]): string {
-  const outcomes = groupBy(
-    runs.map((run) => outcomeOf(run.row)),
-    (outcome) => outcome,
-  );
-  if (outcomes.size === 1) return [...outcomes.keys()][0]!;
-  return `${[...outcomes].map(([outcome, same]) => `${outcome} in ${same.length}`).join(", ")} of ${runs.length} seeds`;
 }
 
 function lossOf(run: RunData, split: "train" | "dev"): MetricRow[] {

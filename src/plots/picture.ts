@@ -3,15 +3,18 @@
 // they are taken from the font; and resvg draws no text at all, silently, unless it is handed TrueType files.
 
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { Resvg } from "@resvg/resvg-js";
 import opentype from "opentype.js";
 import * as vega from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import { messageOf } from "../errors.ts";
 
-const fontFolder = path.join(path.dirname(fileURLToPath(import.meta.resolve("dejavu-fonts-ttf/package.json"))), "ttf");
+const fontFolder = path.join(
+  path.dirname(createRequire(import.meta.url).resolve("dejavu-fonts-ttf/package.json")),
+  "ttf",
+);
 const fontFile = (bold: boolean): string => path.join(fontFolder, bold ? "DejaVuSans-Bold.ttf" : "DejaVuSans.ttf");
 
 /** Advance width of `text` in DejaVu Sans, pixels. */

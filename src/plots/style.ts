@@ -134,7 +134,7 @@ export function logAxis(values: readonly number[], include: readonly number[] = 
 function ticks(low: number, high: number): LogAxis["axis"] {
   const decades = Math.log10(high / low);
   const stride = Math.max(1, Math.ceil(decades / 7));
-  const mantissas = decades < 0.8 ? [1, 1.5, 2, 3, 5, 7] : decades < 2 ? [1, 2, 5] : [1];
+  const mantissas = decades < 0.8 ? [1, 1.5, 2, 3, 5, 7] : decades < 2 ? [1, 2, 5] : decades < 3.5 ? [1, 3] : [1];
   const values: number[] = [];
   for (let exponent = Math.floor(Math.log10(low)); exponent <= Math.ceil(Math.log10(high)); exponent++) {
     if (exponent % stride !== 0) continue;

@@ -2,6 +2,7 @@
 // necessary nor sufficient for learning, so no gradient norm enters a verdict.
 
 import type { RunRow } from "../types.ts";
+import { groupBy } from "./statistics.ts";
 
 /** What became of a run. */
 export type Outcome = "learns" | "at the unigram line" | "above the unigram line" | "diverged" | "unfinished";
@@ -27,4 +28,11 @@ export const finalLoss = (row: RunRow): number =>
 export function divergedStep(row: RunRow): number {
   const stated = /\bstep (\d+)/.exec(row.reason);
   return stated ? Number(stated[1]) : row.steps;
+}
+
+/** What became of a configuration's seeds: `learns`, or where they differ `learns in 1, diverged in 2 of 3 seeds`. */
+export function outcomeWords(rows: readonly RunRow[]): string {
+  const outcomes = groupBy(rows.map(outcomeOf), (outcome) => outcome);
+  if (outcomes.size === 1) return [...outcomes.keys()][0]!;
+  return `${[...outcomes].map(([outcome, same]) => `${outcome} in ${same.length}`).join(", ")} of ${rows.length} seeds`;
 }
