@@ -1,0 +1,92 @@
+// `fathom compare`: final values over seeds, one line a configuration.
+
+import type { RunRow } from "../types.ts";
+import { groupBy } from "./group-by.ts";
+import { common, exitCodes, verb } from "./verb.ts";
+
+/** Mean and spread of a value over the finished runs that have it; `sd` is the sample standard deviation, NaN for one. */
+export interface Spread {
+  readonly mean: number;
+  readonly sd: number;
+  readonly n: number;
+}
+
+/** The runs that differ by seed alone. */
+export interface Comparison {
+  readonly experiment: string;
+  readonly config: RunRow["config"];
+  /** Runs by status. */
+  readonly statuses: Readonly<Record<string, number>>;
+  readonly finalTrainLoss: Spread;
+  readonly finalDevLoss: Spread;
+  readonly bestDevLoss: Spread;
+}
+
+export const compare = verb({
+  usage: "compare <dirs..>",
+  summary: "final values over seeds, with mean and spread",
+  positionals: { dirs: { type: "string", array: true, demandOption: true, describe: "folders of experiments" } },
+  options: { json: common.json },
+  examples: [
+    ["fathom compare results/quickstart", "one line a configuration"],
+    ["fathom compare results/a results/b", "two experiments in one table"],
+  ],
+  async run({ dirs, json }) {
+    const { readExperiment } = await import("../runs/experiment.ts");
+    const comparisons = dirs.flatMap((dir) => {
+      const { name, runs } = readExperiment(dir);
+      return compareRows(
+        name,
+        runs.map(({ row }) => row),
+      );
+    });
+    console.log(json ? JSON.stringify(comparisons, null, 2) : await text(comparisons));
+    return exitCodes.done;
+  },
+});
+
+/** Groups runs that differ by seed alone. A diverged run has no final loss worth averaging: it is counted, not averaged. */
+export function compareRows(experiment: string, rows: readonly RunRow[]): Comparison[] {
+  const groups = groupBy(rows, (row) => JSON.stringify(row.config));
+  return [...groups.values()].map((group) => {
+    const done = group.filter((row) => row.status === "done");
+    return {
+      experiment,
+      config: group[0]!.config,
+      statuses: Object.fromEntries([...groupBy(group, (row) => row.status)].map(([s, r]) => [s, r.length])),
+      finalTrainLoss: spreadOf(done.map((row) => row.finalTrainLoss)),
+      finalDevLoss: spreadOf(done.map((row) => row.finalDevLoss)),
+      bestDevLoss: spreadOf(done.map((row) => row.bestDevLoss)),
+    };
+  });
+}
+
+/** Mean and sample standard deviation; NaNs (absent values) are left out. */
+export function spreadOf(values: readonly number[]): Spread {
+  const present = values.filter((v) => !Number.isNaN(v));
+  const n = present.length;
+  const mean = n > 0 ? present.reduce((a, b) => a + b, 0) / n : NaN;
+  const sd = n > 1 ? Math.sqrt(present.reduce((a, b) => a + (b - mean) ** 2, 0) / (n - 1)) : NaN;
+  return { mean, sd, n };
+}
+
+async function text(comparisons: readonly Comparison[]): Promise<string> {
+  const { figure, table } = await import("./table.ts");
+  const keys = [...new Set(comparisons.flatMap((c) => Object.keys(c.config)))];
+  const several = new Set(comparisons.map((c) => c.experiment)).size > 1;
+  const spread = ({ mean, sd }: Spread): string =>
+    Number.isNaN(sd) ? figure(mean) : `${figure(mean)} ± ${sd.toPrecision(2)}`;
+  const rows = comparisons.map((c) => [
+    ...(several ? [c.experiment] : []),
+    ...keys.map((key) => String(c.config[key] ?? "-")),
+    Object.entries(c.statuses)
+      .map(([s, n]) => `${n} ${s}`)
+      .join(", "),
+    spread(c.finalTrainLoss),
+    spread(c.finalDevLoss),
+    spread(c.bestDevLoss),
+  ]);
+  const head = [...(several ? ["experiment"] : []), ...keys, "runs", "train loss", "dev loss", "best dev loss"];
+  const note = "losses in nats a target token at the last step; mean ± standard deviation over the seeds that are done";
+  return `${table(head, rows)}\n\n${note}`;
+}

@@ -1,0 +1,91 @@
+// One run from claim to result, as `fathom train` and the launchers' `fathom run` do it. What happens inside is
+// `executeRun` in src/run.ts; this file holds the lease, keeps run.json true and turns signals into an orderly end.
+
+import { join } from "node:path";
+import type { RunIdentity } from "../runs/run-folder.ts";
+import * as folder from "../runs/run-folder.ts";
+import { claim } from "../runs/lease.ts";
+import { messageOf } from "../errors.ts";
+import type { JobProgress as Progress } from "../launchers/launcher.ts";
+import { exitCodes, TryAgainError } from "./verb.ts";
+
+/** How a run ended; `finished-before`: it was done already and nothing was run. */
+export interface RunResult {
+  readonly runDir: string;
+  readonly status: "done" | "diverged" | "interrupted";
+  readonly reason: string;
+  readonly finishedBefore: boolean;
+}
+
+/** Runs (or resumes) one run in its folder. Does nothing if it is finished, unless `afresh`, which starts it anew.
+ *  Throws `TryAgainError` if another live process works on it; what the run itself throws is recorded in run.json. */
+export async function runOne(
+  experimentDir: string,
+  run: RunIdentity,
+  options: { signal: AbortSignal; afresh: boolean; onProgress: (progress: Progress) => void },
+): Promise<RunResult> {
+  const runDir = folder.createRunFolder(experimentDir, run.id);
+  const finished = (): RunResult | undefined => {
+    if (options.afresh || !folder.isFinished(runDir, run.hash)) return undefined;
+    const { status, reason } = folder.readRun(runDir)!;
+    return { runDir, status: status as "done" | "diverged", reason, finishedBefore: true };
+  };
+  const before = finished();
+  if (before) return before;
+  const lease = await claim(runDir);
+  if (!lease) {
+    const message = `${runDir}: another process works on this run; wait for it, or stop it and try again`;
+    throw new TryAgainError(message);
+  }
+  try {
+    const meanwhile = finished();
+    if (meanwhile) return meanwhile;
+    if (options.afresh) folder.clearRun(runDir);
+    folder.startRun(runDir, run);
+    const { executeRun } = await import("../run.ts");
+    const signal = AbortSignal.any([options.signal, lease.lost]);
+    const { status, reason = "" } = await executeRun(run.config, runDir, { signal, onProgress: options.onProgress });
+    if (lease.lost.aborted) throw new TryAgainError(`${runDir}: ${messageOf(lease.lost.reason)}`);
+    folder.updateRun(
+      runDir,
+      status === "interrupted"
+        ? { status: "running", reason: reason || "interrupted; the same command goes on with it" }
+        : { status, reason, finished: new Date().toISOString() },
+    );
+    return { runDir, status, reason, finishedBefore: false };
+  } catch (error) {
+    if (!lease.lost.aborted) recordFailure(runDir, error);
+    throw error;
+  } finally {
+    await lease.release();
+  }
+}
+
+function recordFailure(runDir: string, error: unknown): void {
+  if (!folder.readRun(runDir)) return;
+  folder.updateRun(runDir, { status: "failed", reason: messageOf(error), finished: new Date().toISOString() });
+}
+
+/** A signal that aborts at SIGINT or SIGTERM (the run then saves and ends); a second one ends the process at once. */
+export function interruption(): { signal: AbortSignal; abort(): void; dispose(): void } {
+  const controller = new AbortController();
+  const onSignal = (): void => {
+    if (controller.signal.aborted) process.exit(exitCodes.interrupted);
+    controller.abort(new Error("interrupted"));
+  };
+  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  return {
+    signal: controller.signal,
+    abort: () => controller.abort(new Error("interrupted")),
+    dispose: () => void process.off("SIGINT", onSignal).off("SIGTERM", onSignal),
+  };
+}
+
+/** Folder of an experiment below `--out`. */
+export const experimentFolder = (out: string, name: string): string => join(out, name);
+
+/** One line about how a run ended. */
+export function resultLine({ runDir, status, reason, finishedBefore }: RunResult): string {
+  const why = reason ? `: ${reason}` : "";
+  return finishedBefore ? `${runDir}: ${status} before${why}` : `${runDir}: ${status}${why}`;
+}

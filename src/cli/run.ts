@@ -1,0 +1,46 @@
+// `fathom run`: one run of a manifest. Launchers start it; it talks to a parent that has a channel open, and prints plain
+// lines otherwise (a cluster's log).
+
+import { exitCodes, verb } from "./verb.ts";
+import type { LauncherMessage } from "../launchers/launcher.ts";
+
+export const run = verb({
+  usage: "run",
+  summary: "one run of a manifest, for launchers",
+  hidden: true,
+  positionals: {},
+  options: {
+    manifest: { type: "string", demandOption: true, requiresArg: true, describe: "the experiment's folder" },
+    index: { type: "number", demandOption: true, requiresArg: true, describe: "the run's place in manifest.jsonl" },
+  },
+  examples: [["fathom run --manifest results/quickstart --index 0", "its first run"]],
+  async run({ manifest, index }) {
+    const { manifestEntry } = await import("../runs/manifest.ts");
+    const { interruption, resultLine, runOne } = await import("./run-one.ts");
+    const { progressView } = await import("./progress.ts");
+    const entry = manifestEntry(manifest, index);
+    const view = progressView(process.send !== undefined);
+    const tell = (message: LauncherMessage): void => void process.send?.(message);
+    const interrupt = interruption();
+    // A run must not outlive the sweep that started it: its channel closes however the parent ends.
+    process.once("disconnect", interrupt.abort);
+    try {
+      const result = await runOne(manifest, entry, {
+        signal: interrupt.signal,
+        afresh: false,
+        onProgress: (progress) => {
+          view.update(entry.id, progress);
+          tell({ type: "progress", progress });
+        },
+      });
+      tell({ type: "result", status: result.status, reason: result.reason });
+      console.log(resultLine(result));
+      return result.status === "interrupted" ? exitCodes.interrupted : exitCodes.done;
+    } finally {
+      view.stop();
+      interrupt.dispose();
+      process.off("disconnect", interrupt.abort);
+      if (process.connected) process.disconnect();
+    }
+  },
+});

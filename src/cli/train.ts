@@ -1,0 +1,50 @@
+// `fathom train`: one run.
+
+import { common, exitCodes, positional, verb } from "./verb.ts";
+
+export const train = verb({
+  usage: "train <config> [overrides..]",
+  summary: "one run; a sweep section is left aside",
+  positionals: { config: positional.config, overrides: positional.overrides },
+  options: {
+    out: common.out,
+    quiet: common.quiet,
+    json: common.json,
+    afresh: { type: "boolean", default: false, describe: "run again what is finished or begun" },
+  },
+  examples: [
+    ["fathom train configs/debug.yaml", "a small run; the same command continues an interrupted one"],
+    ["fathom train configs/debug.yaml model.depth=12 train.steps=50", "with other values"],
+    ["fathom train results/debug/runs/<id>/config.yaml --out again", "repeat a run"],
+  ],
+  async run({ config: file, overrides, out, quiet, json, afresh }) {
+    const { loadRegistries } = await import("../config/registries.ts");
+    const { loadRun } = await import("../config/load.ts");
+    const { singleRun } = await import("../config/sweep.ts");
+    const { experimentFolder, interruption, resultLine, runOne } = await import("./run-one.ts");
+    const { progressView } = await import("./progress.ts");
+
+    const { config, hasSweep } = loadRun(file, overrides, await loadRegistries());
+    const say = (text: string): void => void (quiet || json || console.error(text));
+    if (hasSweep) say(`${file}: the sweep section is left aside; \`fathom sweep ${file}\` runs it`);
+    const run = singleRun(config);
+    const view = progressView(quiet || json);
+    const interrupt = interruption();
+    try {
+      const result = await runOne(experimentFolder(out, config.name), run, {
+        signal: interrupt.signal,
+        afresh,
+        onProgress: (progress) => view.update(run.id, progress),
+      });
+      view.stop();
+      if (result.finishedBefore) say("this run is finished; --afresh runs it again");
+      if (result.status === "interrupted") say("interrupted; the state is saved, the same command goes on from it");
+      if (json) console.log(JSON.stringify(result));
+      else if (!quiet) console.log(resultLine(result));
+      return result.status === "interrupted" ? exitCodes.interrupted : exitCodes.done;
+    } finally {
+      view.stop();
+      interrupt.dispose();
+    }
+  },
+});

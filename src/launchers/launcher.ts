@@ -1,0 +1,55 @@
+// What a launcher is. A job is data: an argument list and a file for its output. A launcher neither knows what a run is
+// nor decides what counts as done: that is in the run folders.
+
+import type { Member } from "../registry.ts";
+
+/** Where a run stands, as `executeRun` reports it and its process tells it. */
+export interface JobProgress {
+  readonly step: number;
+  readonly steps: number;
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly stepsPerSecond: number;
+  readonly secondsLeft: number;
+}
+
+/** What a run's process tells the launcher that started it. */
+export type LauncherMessage =
+  | { readonly type: "progress"; readonly progress: JobProgress }
+  | { readonly type: "result"; readonly status: "done" | "diverged" | "interrupted"; readonly reason: string };
+
+/** A process to run: `node <args>`. */
+export interface Job {
+  readonly id: string;
+  readonly args: readonly string[];
+  /** Its output is appended here. */
+  readonly logFile: string;
+}
+
+/** How a job ended. */
+export interface Outcome {
+  readonly job: Job;
+  /** `done` and `diverged` are results; `busy`: another process works on it; `skipped`: not started. */
+  readonly status: "done" | "diverged" | "interrupted" | "failed" | "busy" | "skipped";
+  readonly reason: string;
+  /** The process's exit code; null where a signal ended it or it was not started. */
+  readonly code: number | null;
+}
+
+/** How jobs are to run. */
+export interface LaunchOptions {
+  /** Jobs at once. */
+  readonly jobs: number;
+  /** After a failure start no further job and interrupt those that run. */
+  readonly failFast: boolean;
+  /** Aborted: start no further job, interrupt those that run and wait for them to save. */
+  readonly signal: AbortSignal;
+  onProgress(job: Job, progress: JobProgress): void;
+  onEnd(outcome: Outcome): void;
+}
+
+/** A member of the registry in index.ts. */
+export interface Launcher extends Member {
+  /** Runs all jobs and gives their outcomes in the order of the jobs. One that fails never stops the others by itself. */
+  launch(jobs: readonly Job[], options: LaunchOptions): Promise<Outcome[]>;
+}
