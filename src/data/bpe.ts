@@ -38,31 +38,26 @@ export function trainBytePairs(words: ReadonlyMap<string, number>, size: number)
   const merged = new Set<number>();
 
   const counts = new Map<number, number>();
-  const occurrences = new Map<number, Set<number>>();
+  const occurrences = new Map<number, number[]>();
   const heap = makeHeap();
-  // Adds (sign 1) or takes away (sign -1) a word's pairs; `changed` collects the pairs whose count moved.
-  const tally = (word: number, sign: 1 | -1, changed: Set<number>): void => {
-    const ofWord = symbols[word]!;
-    for (let i = 1; i < ofWord.length; i++) {
-      const pair = pairKey(ofWord[i - 1]!, ofWord[i]!);
-      counts.set(pair, (counts.get(pair) ?? 0) + sign * frequencies[word]!);
-      changed.add(pair);
-      if (sign < 0) continue;
+  const count = (left: number, right: number, word: number, sign: 1 | -1): number => {
+    const pair = pairKey(left, right);
+    counts.set(pair, (counts.get(pair) ?? 0) + sign * frequencies[word]!);
+    if (sign > 0) {
+      // A word may be listed twice, or have lost the pair since: merging it then finds nothing to do.
       const where = occurrences.get(pair);
-      if (where) where.add(word);
-      else occurrences.set(pair, new Set([word]));
+      if (!where) occurrences.set(pair, [word]);
+      else if (where.at(-1) !== word) where.push(word);
     }
+    return pair;
   };
   const pushAll = (pairs: Iterable<number>): void => {
-    for (const pair of pairs) {
-      const count = counts.get(pair)!;
-      if (count > 0) heap.push(count, pair);
-    }
+    for (const pair of pairs) if (counts.get(pair)! > 0) heap.push(counts.get(pair)!, pair);
   };
 
-  const all = new Set<number>();
-  for (const word of symbols.keys()) tally(word, 1, all);
-  pushAll(all);
+  for (const [word, ofWord] of symbols.entries())
+    for (let i = 1; i < ofWord.length; i++) count(ofWord[i - 1]!, ofWord[i]!, word, 1);
+  pushAll(counts.keys());
   while (pieces.length < size) {
     const top = heap.pop();
     if (!top) break;
@@ -80,11 +75,27 @@ export function trainBytePairs(words: ReadonlyMap<string, number>, size: number)
     merged.add(top.pair);
     const changed = new Set<number>();
     for (const word of occurrences.get(top.pair)!) {
-      // A word may have lost the pair to an earlier merge.
-      if (!hasPair(symbols[word]!, left, right)) continue;
-      tally(word, -1, changed);
-      symbols[word] = mergePair(symbols[word]!, left, right, id);
-      tally(word, 1, changed);
+      const ofWord = symbols[word]!;
+      let length = 0;
+      for (let i = 0; i < ofWord.length; i++) {
+        if (ofWord[i] !== left || ofWord[i + 1] !== right) {
+          ofWord[length++] = ofWord[i]!;
+          continue;
+        }
+        // The neighbour before is already as it will be, the one after still as it was.
+        if (length > 0) {
+          changed.add(count(ofWord[length - 1]!, left, word, -1));
+          changed.add(count(ofWord[length - 1]!, id, word, 1));
+        }
+        const next = ofWord[i + 2];
+        if (next !== undefined) {
+          changed.add(count(right, next, word, -1));
+          changed.add(count(id, next, word, 1));
+        }
+        ofWord[length++] = id;
+        i++;
+      }
+      ofWord.length = length;
     }
     counts.delete(top.pair);
     occurrences.delete(top.pair);
@@ -98,23 +109,6 @@ export function trainBytePairs(words: ReadonlyMap<string, number>, size: number)
 const PAIR_BASE = 2 ** 21;
 /** Two ids as one number. */
 export const pairKey = (left: number, right: number): number => left * PAIR_BASE + right;
-
-function hasPair(symbols: readonly number[], left: number, right: number): boolean {
-  for (let i = 1; i < symbols.length; i++) if (symbols[i - 1] === left && symbols[i] === right) return true;
-  return false;
-}
-
-/** The symbols with each occurrence of the pair, from the left, replaced by `product`. */
-export function mergePair(symbols: readonly number[], left: number, right: number, product: number): number[] {
-  const merged: number[] = [];
-  for (let i = 0; i < symbols.length; i++) {
-    if (symbols[i] === left && i + 1 < symbols.length && symbols[i + 1] === right) {
-      merged.push(product);
-      i++;
-    } else merged.push(symbols[i]!);
-  }
-  return merged;
-}
 
 interface Entry {
   readonly count: number;

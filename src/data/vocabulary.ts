@@ -2,7 +2,7 @@
 // back as it was. Its file is Hugging Face's tokenizer.json, and it is that file which is cached and hashed.
 
 import { UserError } from "../errors.ts";
-import { BYTE_CHARACTERS, CHARACTER_BYTES, mergePair, pairKey, trainBytePairs } from "./bpe.ts";
+import { BYTE_CHARACTERS, CHARACTER_BYTES, pairKey, trainBytePairs } from "./bpe.ts";
 import { cachedJson, sha256 } from "./cache.ts";
 
 /** Ids of the special symbols; the tags of the target languages follow them, then the 256 bytes, then the merges. */
@@ -136,9 +136,8 @@ function tokenizerFile(
 export function readVocabulary(json: string, file: string): Vocabulary {
   const { pieces, special, merges } = parseTokenizer(json, file);
   const ids = new Map(pieces.map((piece, id) => [piece, id]));
-  const ranks = new Map<number, { readonly rank: number; readonly product: number }>();
-  for (const [rank, [left, right]] of merges.entries())
-    ranks.set(pairKey(left, right), { rank, product: ids.get(pieces[left]! + pieces[right]!)! });
+  const ranks = new Map(merges.map(([left, right], rank) => [pairKey(left, right), rank]));
+  const products = merges.map(([left, right]) => ids.get(pieces[left]! + pieces[right]!)!);
   const ofByte = BYTE_CHARACTERS.map((character) => ids.get(character)!);
   const bytes = pieces.map((piece, id) =>
     id < special ? [] : Array.from(piece, (character) => CHARACTER_BYTES.get(character)!),
@@ -147,17 +146,20 @@ export function readVocabulary(json: string, file: string): Vocabulary {
   const encoder = new TextEncoder();
   const known = new Map<string, readonly number[]>();
 
+  /** Applies the earliest merge at its leftmost place until none applies. */
   const encodeWord = (word: string): readonly number[] => {
-    let symbols = Array.from(encoder.encode(word), (byte) => ofByte[byte]!);
+    const symbols = Array.from(encoder.encode(word), (byte) => ofByte[byte]!);
+    const rankAt = (i: number): number => ranks.get(pairKey(symbols[i]!, symbols[i + 1] ?? -1)) ?? Infinity;
+    const pairs = symbols.map((_, i) => rankAt(i));
     for (;;) {
-      let best: { rank: number; product: number } | undefined;
-      let at = 0;
-      for (let i = 1; i < symbols.length; i++) {
-        const merge = ranks.get(pairKey(symbols[i - 1]!, symbols[i]!));
-        if (merge && (!best || merge.rank < best.rank)) [best, at] = [merge, i];
-      }
-      if (!best) return symbols;
-      symbols = mergePair(symbols, symbols[at - 1]!, symbols[at]!, best.product);
+      let best = Infinity;
+      let at = -1;
+      for (let i = 0; i < pairs.length; i++) if (pairs[i]! < best) [best, at] = [pairs[i]!, i];
+      if (at < 0) return symbols;
+      symbols.splice(at, 2, products[best]!);
+      pairs.splice(at, 1);
+      pairs[at] = rankAt(at);
+      if (at > 0) pairs[at - 1] = rankAt(at - 1);
     }
   };
   const decodeBytes = (ofText: readonly number[], fatal: boolean): string =>
