@@ -1,0 +1,121 @@
+// The main path; read this first. One run, from its resolved configuration to the files it leaves:
+// corpus -> vocabulary -> batches -> trainer (model = list of stages, engine, probes) -> run folder.
+import type { RunConfig } from "./config/schema.ts";
+import { loadTranslationData, type TranslationData } from "./data/batches.ts";
+import { createEngine } from "./engine/select.ts";
+import { transformer } from "./models/transformer.ts";
+import * as probes from "./probes/index.ts";
+import type { Probe } from "./probes/probe.ts";
+import { lookup } from "./registry.ts";
+import { openRecorder } from "./runs/events.ts";
+import { updateRun } from "./runs/run-folder.ts";
+import { writeTables } from "./runs/tables.ts";
+import type { Player } from "./stage.ts";
+import { findCheckpoint, loadCheckpoint, saveCheckpoint, type TrainingState } from "./train/checkpoint.ts";
+import { initialize } from "./train/initialize.ts";
+import { createOptimizer } from "./train/optimizers.ts";
+import { learningRateOf } from "./train/schedules.ts";
+import { type Outcome, train, type Training } from "./train/trainer.ts";
+import type { Dataset } from "./types.ts";
+
+/** How far a run is, for people. */
+export interface Progress {
+  /** Updates done, of `steps`. */
+  readonly step: number;
+  readonly steps: number;
+  readonly loss: number;
+  /** Global, before clipping. */
+  readonly gradientNorm: number;
+  readonly stepsPerSecond: number;
+  readonly secondsLeft: number;
+}
+
+/** Trains the run of `config` in `runDir`, from its newest checkpoint if there is one, and leaves its files complete.
+ *  On `signal` it saves a checkpoint and ends as `interrupted`. */
+export async function executeRun(
+  config: RunConfig,
+  runDir: string,
+  options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
+): Promise<Outcome> {
+  const { dataset } = await loadData(config);
+  const training = await prepare(config, dataset);
+  const { engine, parameters, optimizers, steps } = training;
+  try {
+    const checkpoint = findCheckpoint(runDir, "step");
+    const start: TrainingState = checkpoint
+      ? loadCheckpoint(checkpoint, parameters, optimizers)
+      : { step: 0, tokens: 0, seconds: 0, seed: config.seed, best: null };
+    updateRun(runDir, {
+      engine: engine.name,
+      steps,
+      unigramEntropy: dataset.unigramEntropy,
+      hashes: dataset.hashes,
+      details: {
+        ...engine.facts(),
+        parameters: [...parameters.values()].reduce((sum, { data }) => sum + data.length, 0),
+        vocabulary: dataset.dimensions["vocabulary"],
+        stepsPerEpoch: dataset.stepsPerEpoch,
+      },
+    });
+    const recorder = openRecorder(runDir, checkpoint ? { afterStep: start.step - 1 } : {});
+    const began = performance.now();
+    const outcome = await train(training, start, {
+      signal: options.signal,
+      metrics: (rows) => recorder.metrics(rows),
+      layers: (step, rows) => recorder.layers(step, rows),
+      checkpoint(kind, state) {
+        recorder.sync(); // a checkpoint must not be ahead of the events it stands for
+        saveCheckpoint(runDir, kind, state, parameters, optimizers);
+      },
+      progress({ step, loss, gradientNorm }) {
+        const stepsPerSecond = ((step - start.step) * 1000) / (performance.now() - began);
+        const secondsLeft = (steps - step) / stepsPerSecond;
+        options.onProgress({ step, steps, loss, gradientNorm, stepsPerSecond, secondsLeft });
+      },
+    });
+    recorder.close();
+    writeTables(runDir);
+    return outcome;
+  } finally {
+    await engine.dispose();
+  }
+}
+
+/** The data a configuration asks for. */
+export function loadData(config: RunConfig): Promise<TranslationData> {
+  return loadTranslationData({ ...config.data, batch: config.train.batch, seed: config.seed });
+}
+
+/** The players of the model a configuration describes. */
+export function buildPlayers(config: RunConfig, dataset: Pick<Dataset, "dimensions">): Player[] {
+  const { labelSmoothing } = config.train;
+  return transformer({ ...config.model, vocabulary: dataset.dimensions["vocabulary"]!, labelSmoothing });
+}
+
+/** Everything the trainer needs, at the initial parameters. */
+export async function prepare(config: RunConfig, dataset: Dataset): Promise<Training> {
+  const players = buildPlayers(config, dataset);
+  const steps = config.train.steps ?? config.train.epochs! * dataset.stepsPerEpoch;
+  const { optimizer, schedule, clipNorm, evaluateEverySteps, checkpointEverySteps } = config.train;
+  return {
+    players,
+    parameters: initialize(players, config.seed),
+    optimizers: new Map(players.map(({ name }) => [name, createOptimizer(optimizer)])),
+    engine: await createEngine(config.engine, { threads: config.threads }),
+    dataset,
+    seed: config.seed,
+    steps,
+    learningRate: learningRateOf(schedule, { peak: optimizer.learningRate, steps, width: config.model.width }),
+    clipNorm,
+    probes: config.probes.record.map((name) => lookup<Probe>("probe", probes, name)),
+    isProbed: probeSchedule(config.probes),
+    evaluateEverySteps,
+    checkpointEverySteps,
+  };
+}
+
+/** Which steps are measured: every n-th, or 0, 1, 2, 4, 8 ... */
+export function probeSchedule({ everySteps }: RunConfig["probes"]): (step: number) => boolean {
+  if (everySteps !== null) return (step) => step % everySteps === 0;
+  return (step) => (step & (step - 1)) === 0; // 0 and the powers of two
+}

@@ -1,0 +1,136 @@
+// Checkpoints: everything a run needs to go on as if it had never stopped. Random streams have no state of their own, and
+// batches are functions of the step, so the step stands for both.
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { messageOf, UserError } from "../errors.ts";
+import type { Parameter } from "../stage.ts";
+import type { Optimizer } from "./optimizers.ts";
+import { encodeSafetensors, readSafetensors, type StoredTensor } from "./safetensors.ts";
+
+/** What a checkpoint says beside its tensors. */
+export interface TrainingState {
+  /** Updates done: the next step, and so the cursor of data and of every random stream. */
+  readonly step: number;
+  /** Training targets seen. */
+  readonly tokens: number;
+  /** Seconds of training so far. */
+  readonly seconds: number;
+  /** Seed of the random streams, which are functions of (seed, purpose, step). */
+  readonly seed: number;
+  /** Lowest dev loss so far and its step, if there has been an evaluation. */
+  readonly best: { readonly step: number; readonly loss: number } | null;
+}
+
+const folderOf = (runDir: string): string => join(runDir, "checkpoints");
+const stepName = (step: number): string => `step-${String(step).padStart(8, "0")}`;
+
+/** How many step checkpoints are kept, the best one apart. */
+const keptSteps = 2;
+
+/** Writes a checkpoint aside, syncs and renames it, then drops older ones. `best` checkpoints hold the weights alone. */
+export function saveCheckpoint(
+  runDir: string,
+  kind: "step" | "best",
+  state: TrainingState,
+  parameters: ReadonlyMap<string, Parameter>,
+  optimizers: ReadonlyMap<string, Optimizer>,
+): void {
+  const folder = folderOf(runDir);
+  const name = kind === "best" ? `best-${stepName(state.step)}` : stepName(state.step);
+  const aside = join(folder, `.${name}.${process.pid}`);
+  rmSync(aside, { recursive: true, force: true });
+  mkdirSync(aside, { recursive: true });
+  writeSynced(join(aside, "weights.safetensors"), encodeSafetensors(parameters, { format: "fathom" }));
+  if (kind === "step") {
+    const slots = new Map<string, StoredTensor>();
+    for (const [player, { state }] of optimizers)
+      for (const [slot, data] of state) slots.set(`${player}/${slot}`, { shape: [data.length], data });
+    writeSynced(join(aside, "optimizer.safetensors"), encodeSafetensors(slots));
+  }
+  writeSynced(join(aside, "state.json"), new TextEncoder().encode(`${JSON.stringify(state, null, 2)}\n`));
+  const final = join(folder, name);
+  rmSync(final, { recursive: true, force: true });
+  renameSync(aside, final);
+  syncFolder(folder);
+  const others = checkpointNames(folder, kind).filter((other) => other !== name);
+  for (const old of kind === "best" ? others : others.slice(0, Math.max(0, others.length + 1 - keptSteps)))
+    rmSync(join(folder, old), { recursive: true, force: true });
+}
+
+/** Folder of the newest checkpoint of a run, or of its best; undefined where there is none. */
+export function findCheckpoint(runDir: string, kind: "step" | "best"): string | undefined {
+  const newest = checkpointNames(folderOf(runDir), kind).at(-1);
+  return newest && join(folderOf(runDir), newest);
+}
+
+/** Reads a checkpoint into `parameters` and, where given, `optimizers`. Throws a `UserError` where it does not fit. */
+export function loadCheckpoint(
+  checkpoint: string,
+  parameters: ReadonlyMap<string, Parameter>,
+  optimizers?: ReadonlyMap<string, Optimizer>,
+): TrainingState {
+  const file = join(checkpoint, "weights.safetensors");
+  const { tensors } = readSafetensors(file);
+  for (const [path, { shape, data }] of parameters) {
+    const stored = tensors.get(path);
+    if (!stored || stored.shape.join() !== shape.join())
+      throw new UserError(
+        `${file}: expected ${path} of shape [${shape.join(", ")}], got ${stored ? `[${stored.shape.join(", ")}]` : "no such tensor"}; ` +
+          "the checkpoint belongs to another configuration",
+      );
+    data.set(stored.data);
+  }
+  if (optimizers)
+    for (const [name, { data }] of readSafetensors(join(checkpoint, "optimizer.safetensors")).tensors) {
+      const [player = "", ...slot] = name.split("/");
+      optimizers.get(player)?.state.set(slot.join("/"), data as Float32Array);
+    }
+  try {
+    return JSON.parse(readFileSync(join(checkpoint, "state.json"), "utf8")) as TrainingState;
+  } catch (error) {
+    throw new UserError(
+      `${join(checkpoint, "state.json")}: ${messageOf(error)}; delete this checkpoint to go on without it`,
+    );
+  }
+}
+
+/** Names of the checkpoints of a kind, oldest first. */
+function checkpointNames(folder: string, kind: "step" | "best"): string[] {
+  const pattern = kind === "best" ? /^best-step-\d{8}$/ : /^step-\d{8}$/;
+  try {
+    return readdirSync(folder)
+      .filter((name) => pattern.test(name))
+      .sort();
+  } catch {
+    return [];
+  }
+}
+
+function writeSynced(file: string, bytes: Uint8Array): void {
+  const fd = openSync(file, "w");
+  try {
+    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function syncFolder(folder: string): void {
+  const fd = openSync(folder, "r");
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

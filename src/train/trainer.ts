@@ -1,0 +1,181 @@
+// The training loop: for each player, forward, backward, probe, update. It never asks which model it trains.
+import { momentsOf } from "../engine/eager.ts";
+import type { Engine, StepResult } from "../engine/engine.ts";
+import type { Probe, StepView, TapReading } from "../probes/probe.ts";
+import type { Parameter, Player } from "../stage.ts";
+import type { Dataset, LayerRow, MetricRow, Moments } from "../types.ts";
+import type { TrainingState } from "./checkpoint.ts";
+import type { Optimizer, UpdateMoments } from "./optimizers.ts";
+
+/** Everything a training run is made of. */
+export interface Training {
+  readonly players: readonly Player[];
+  readonly parameters: ReadonlyMap<string, Parameter>;
+  /** By player. */
+  readonly optimizers: ReadonlyMap<string, Optimizer>;
+  readonly engine: Engine;
+  readonly dataset: Dataset;
+  readonly seed: number;
+  readonly steps: number;
+  readonly learningRate: (step: number) => number;
+  /** Gradients are scaled down to this global norm; null for no clipping. */
+  readonly clipNorm: number | null;
+  readonly probes: readonly Probe[];
+  readonly isProbed: (step: number) => boolean;
+  readonly evaluateEverySteps: number;
+  readonly checkpointEverySteps: number;
+}
+
+/** What happens around the loop. */
+export interface TrainingHooks {
+  readonly signal: AbortSignal;
+  metrics(rows: readonly MetricRow[]): void;
+  layers(step: number, rows: readonly LayerRow[]): void;
+  /** Saves `state`; `best` when the dev loss has just reached a new low. */
+  checkpoint(kind: "step" | "best", state: TrainingState): void;
+  progress(state: { step: number; loss: number; gradientNorm: number }): void;
+}
+
+export interface Outcome {
+  readonly status: "done" | "diverged" | "interrupted";
+  readonly reason: string;
+}
+
+/** Trains from `start` to the last step. A non-finite loss or gradient ends the run as `diverged`: that is a result. */
+export async function train(training: Training, start: TrainingState, hooks: TrainingHooks): Promise<Outcome> {
+  const { steps, dataset, players } = training;
+  const began = performance.now();
+  let state = start;
+  const seconds = (): number => start.seconds + (performance.now() - began) / 1000;
+  let saved = start.step;
+  const save = (): void => {
+    if (saved !== state.step) hooks.checkpoint("step", { ...state, seconds: seconds() });
+    saved = state.step;
+  };
+  const row =
+    (split: MetricRow["split"]) =>
+    (name: string, value: number): MetricRow => ({
+      step: state.step,
+      tokens: state.tokens,
+      seconds: seconds(),
+      split,
+      name,
+      value,
+    });
+  const evaluated = async (): Promise<void> => {
+    const { loss, rows } = await evaluateSplit(training, "dev");
+    hooks.metrics(rows.map(([name, value]) => row("dev")(name, value)));
+    if (!(loss < (state.best?.loss ?? Infinity))) return;
+    state = { ...state, best: { step: state.step, loss } };
+    hooks.checkpoint("best", { ...state, seconds: seconds() });
+  };
+
+  while (state.step < steps) {
+    if (hooks.signal.aborted) {
+      save();
+      return { status: "interrupted", reason: "" };
+    }
+    const { step } = state;
+    // Before the step, so that a run resumed at this step evaluates here as well.
+    if (step % training.evaluateEverySteps === 0) await evaluated();
+    const batch = dataset.batchAt(step);
+    for (const player of players) {
+      const { scalars, gradientNorm, layers, broken } = await playerStep(training, player, step);
+      const named = (name: string): string => (players.length > 1 ? `${player.name}/${name}` : name);
+      const values = { ...scalars, "gradient-norm": gradientNorm, "learning-rate": training.learningRate(step) };
+      hooks.metrics(Object.entries(values).map(([name, value]) => row("train")(named(name), value)));
+      hooks.layers(step, layers);
+      hooks.progress({ step: step + 1, loss: scalars["loss"]!, gradientNorm });
+      if (broken) return { status: "diverged", reason: broken };
+    }
+    state = { ...state, step: step + 1, tokens: state.tokens + batch.tokens };
+    if (state.step % training.checkpointEverySteps === 0) save();
+  }
+  await evaluated();
+  save();
+  return { status: "done", reason: "" };
+}
+
+/** One player's forward, backward, probes and update. `broken` says what is not finite, where there is such a thing; the
+ *  parameters are then left as they were. */
+async function playerStep(
+  training: Training,
+  player: Player,
+  step: number,
+): Promise<{ scalars: StepResult["scalars"]; gradientNorm: number; layers: LayerRow[]; broken?: string }> {
+  const { engine, parameters, dataset, seed, probes } = training;
+  const probed = training.isProbed(step);
+  const batch = dataset.batchAt(step);
+  const tapped = probed && probes.some((probe) => probe.needsTaps);
+  const { scalars, gradients, taps } = await engine.differentiate(player, parameters, batch, { step, seed, tapped });
+  const gradientMoments = new Map<string, Moments>();
+  let squares = 0;
+  for (const [path, gradient] of gradients) {
+    const moments = momentsOf(gradient);
+    gradientMoments.set(path, moments);
+    squares += moments.sumSquares;
+  }
+  const gradientNorm = Math.sqrt(squares);
+  const finite = Number.isFinite(scalars["loss"]) && Number.isFinite(gradientNorm);
+
+  const updates = new Map<string, UpdateMoments>();
+  if (finite) {
+    const optimizer = training.optimizers.get(player.name)!;
+    const { clipNorm } = training;
+    const gradientScale = clipNorm !== null && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
+    const learningRate = training.learningRate(step);
+    for (const [path, gradient] of gradients)
+      updates.set(
+        path,
+        optimizer.update(path, parameters.get(path)!.data, gradient, { gradientScale, learningRate, step }),
+      );
+  }
+  const view: StepView = { step, player: player.name, parameters, gradients: gradientMoments, taps, updates };
+  const layers = probed ? probes.flatMap((probe) => probe.rows(view)) : [];
+  if (finite) return { scalars, gradientNorm, layers };
+  // Without taps the place is not known yet: the same step again, measured.
+  const seen = tapped
+    ? taps
+    : (await engine.differentiate(player, parameters, batch, { step, seed, tapped: true })).taps;
+  const what = Number.isFinite(scalars["loss"]) ? "gradient" : "loss";
+  return {
+    scalars,
+    gradientNorm,
+    layers,
+    broken: `${what} not finite at step ${step}; ${brokenAt(seen, gradientMoments)}`,
+  };
+}
+
+/** Where the first non-finite value stands: upwards through the activations, then downwards through their gradients. */
+function brokenAt(taps: readonly TapReading[], gradients: ReadonlyMap<string, Moments>): string {
+  const place = ({ stack, layer, component, point }: TapReading): string =>
+    `${stack}${layer === "" ? "" : ` layer ${layer}`}, ${component}${point === "branch" ? " branch" : ""}`;
+  const isBroken = ({ sumSquares, max }: Moments): boolean => Number.isNaN(sumSquares) || !Number.isFinite(max);
+  const activation = taps.find((tap) => isBroken(tap.activation));
+  if (activation) return `first in the activation of ${place(activation)}`;
+  const gradient = taps.findLast((tap) => isBroken(tap.gradient));
+  if (gradient) return `first in the gradient of ${place(gradient)}`;
+  const path = [...gradients].find(([, moments]) => isBroken(moments))?.[0];
+  return path ? `first in the gradient of ${path}` : "first in the output";
+}
+
+/** Mean of every scalar over a split, weighted by targets, and of the loss by label: `loss`, `loss/en-de` ... */
+export async function evaluateSplit(
+  { players, parameters, engine, dataset }: Pick<Training, "players" | "parameters" | "engine" | "dataset">,
+  split: "dev" | "test",
+): Promise<{ loss: number; rows: [name: string, value: number][] }> {
+  const sums = new Map<string, { total: number; tokens: number }>();
+  const add = (name: string, value: number, tokens: number): void => {
+    const sum = sums.get(name) ?? { total: 0, tokens: 0 };
+    sums.set(name, { total: sum.total + value * tokens, tokens: sum.tokens + tokens });
+  };
+  for (const player of players)
+    for (const batch of dataset.evaluation[split]) {
+      const scalars = await engine.evaluate(player, parameters, batch);
+      const name = players.length > 1 ? `${player.name}/loss` : "loss";
+      add(name, scalars["loss"]!, batch.tokens);
+      if (batch.label) add(`${name}/${batch.label}`, scalars["loss"]!, batch.tokens);
+    }
+  const rows = [...sums].map(([name, { total, tokens }]): [string, number] => [name, total / tokens]);
+  return { loss: rows.find(([name]) => name === "loss")?.[1] ?? NaN, rows };
+}
