@@ -1,0 +1,99 @@
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import type { Job, LaunchOptions } from "../../src/launchers/launcher.ts";
+import { local } from "../../src/launchers/local.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "fathom-launch-"));
+
+/** A job that runs a line of JavaScript. */
+const job = (id: string, code: string): Job => ({ id, args: ["-e", code], logFile: join(folder, `${id}.txt`) });
+
+const options = (more: Partial<LaunchOptions> = {}): LaunchOptions => ({
+  jobs: 2,
+  failFast: false,
+  signal: new AbortController().signal,
+  onProgress: () => {},
+  onEnd: () => {},
+  ...more,
+});
+
+const waitForInterrupt =
+  "process.on('SIGINT', () => process.exit(130)); setInterval(() => {}, 1000); process.send({type:'progress',progress:{step:1}})";
+
+test("progress and results arrive, output goes to the log, outcomes come in the order of the jobs", async () => {
+  const steps: number[] = [];
+  const outcomes = await local.launch(
+    [
+      job("a", "console.log('hello'); setTimeout(() => {}, 200); process.send({type:'progress',progress:{step:3}})"),
+      job("b", "process.send({type:'result',status:'diverged',reason:'loss is NaN'})"),
+    ],
+    options({ onProgress: (_job, progress) => steps.push(progress.step) }),
+  );
+  expect(outcomes.map((o) => [o.job.id, o.status, o.reason])).toEqual([
+    ["a", "done", ""],
+    ["b", "diverged", "loss is NaN"],
+  ]);
+  expect(steps).toEqual([3]);
+  expect(readFileSync(join(folder, "a.txt"), "utf8")).toBe("hello\n");
+});
+
+test("one crash never stops the others", async () => {
+  const ended: string[] = [];
+  const outcomes = await local.launch(
+    [
+      job("throws", "throw new Error('out of luck')"),
+      job("killed", "process.kill(process.pid, 'SIGKILL')"),
+      job("busy", "process.exit(75)"),
+      job("fine", ""),
+    ],
+    options({ onEnd: (o) => ended.push(o.job.id) }),
+  );
+  expect(outcomes.map((o) => o.status)).toEqual(["failed", "failed", "busy", "done"]);
+  expect(outcomes[0]!.reason).toBe(`ended with exit code 1; see ${join(folder, "throws.txt")}`);
+  expect(outcomes[1]!.reason).toContain("ended by SIGKILL");
+  expect(readFileSync(join(folder, "throws.txt"), "utf8")).toContain("out of luck");
+  expect(ended.sort()).toEqual(["busy", "fine", "killed", "throws"]);
+});
+
+test("fail-fast interrupts what runs and starts nothing more", async () => {
+  const outcomes = await local.launch(
+    [job("long", waitForInterrupt), job("bad", "setTimeout(() => process.exit(1), 300)"), job("never", "")],
+    options({ failFast: true }),
+  );
+  expect(outcomes.map((o) => o.status)).toEqual(["interrupted", "failed", "skipped"]);
+});
+
+test("an abort interrupts the jobs that run and waits for them", async () => {
+  const controller = new AbortController();
+  const outcomes = await local.launch(
+    [job("one", waitForInterrupt), job("two", waitForInterrupt), job("three", "")],
+    options({ signal: controller.signal, onProgress: () => controller.abort() }),
+  );
+  expect(outcomes.at(-1)!.status).toBe("skipped");
+  expect(outcomes.slice(0, 2).map((o) => o.status)).not.toContain("done");
+});
+
+test("never more jobs at once than asked for", async () => {
+  const log = join(folder, "concurrency.txt");
+  writeFileSync(log, "");
+  const code = `const fs = require('fs'); fs.appendFileSync(${JSON.stringify(log)}, '+'); setTimeout(() => fs.appendFileSync(${JSON.stringify(log)}, '-'), 60)`;
+  await local.launch(
+    [1, 2, 3, 4].map((i) => job(`c${i}`, code)),
+    options({ jobs: 1 }),
+  );
+  expect(readFileSync(log, "utf8")).toBe("+-+-+-+-");
+});
+
+test("a child learns that its parent was killed", async () => {
+  // The child ends on disconnect, as `fathom run` does; the parent is killed and cannot say goodbye.
+  const sign = join(folder, "orphan.txt");
+  const child = `process.on('disconnect', () => { require('fs').writeFileSync(${JSON.stringify(sign)}, 'ended'); process.exit(); }); setInterval(() => {}, 1000); process.send('up')`;
+  const parent = `require('child_process').spawn(process.execPath, ['-e', ${JSON.stringify(child)}], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], detached: true }).on('message', () => console.log('up'))`;
+  const process_ = spawn(process.execPath, ["-e", parent], { stdio: ["ignore", "pipe", "inherit"] });
+  await new Promise((resolve) => process_.stdout.once("data", resolve));
+  process_.kill("SIGKILL");
+  await expect.poll(() => readFileSync(sign, { encoding: "utf8", flag: "a+" }), { timeout: 10_000 }).toBe("ended");
+});
