@@ -22,7 +22,7 @@ const flow = ["embedding", "encoder", "decoder", "generator", "discriminator", "
 
 /** Whether a row counts towards its layer's norm of `quantity`: of the activation quantities the residual stream alone
  *  (branches are parts of it), of the parameter quantities every parameter. */
-export function counts(row: LayerRow, quantity: Quantity): boolean {
+export function counts(row: Pick<LayerRow, "quantity" | "component" | "parameter">, quantity: Quantity): boolean {
   if (row.quantity !== quantity) return false;
   return quantity === "activation" || quantity === "activation-gradient"
     ? row.component === "layer" && row.parameter === "stream"

@@ -5,28 +5,32 @@ import { readExperiment, type ExperimentRun } from "../runs/experiment.ts";
 import { readLayers, readMetrics } from "../runs/tables.ts";
 import type { LayerRow, RunRow } from "../types.ts";
 import type { ExperimentData } from "./experiment.ts";
+import { counts } from "./layer-series.ts";
+
+/** An experiment's rows, and its runs with their folders and configurations. */
+export interface LoadedExperiment {
+  readonly data: ExperimentData;
+  readonly runs: readonly ExperimentRun[];
+}
 
 /** The rows of an experiment's folder. Layer rows are summed up to one a layer, step and quantity (L2 over all of the
  *  layer's parameters) while they are read, since the parameters' own may run to millions. Throws `UserError` where the
  *  folder is no experiment. */
-export function loadExperiment(experimentDir: string): ExperimentData {
+export function loadExperiment(experimentDir: string): LoadedExperiment {
   const { name, runs } = readExperiment(experimentDir);
   const varied = variedKeys(runs);
-  return {
+  const data = {
     name,
     varied,
     runs: runs.map(({ dir, row, config }) => ({
       row: { ...row, config: Object.fromEntries(varied.map((key) => [key, row.config[key] ?? valueAt(config, key)])) },
       metrics: readMetrics(dir),
       layers: summed(
-        readLayers(dir, ({ quantity, component, parameter }) =>
-          quantity === "activation" || quantity === "activation-gradient"
-            ? component === "layer" && parameter === "stream"
-            : true,
-        ),
+        readLayers(dir, (identity) => identity.quantity !== "activation" && counts(identity, identity.quantity)),
       ),
     })),
   };
+  return { data, runs };
 }
 
 /** One row for each step, layer and quantity: l2 and max over the rows, rms from their counts. */

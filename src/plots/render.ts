@@ -8,7 +8,7 @@ import { UserError } from "../errors.ts";
 import { lookup, members, unknownName } from "../registry.ts";
 import type { ExperimentData } from "./experiment.ts";
 import * as registry from "./index.ts";
-import { loadExperiment } from "./load.ts";
+import { loadExperiment, type LoadedExperiment } from "./load.ts";
 import { pngOf, svgOf } from "./picture.ts";
 import { unmet, type Plot } from "./plot.ts";
 
@@ -48,10 +48,15 @@ function specText(spec: TopLevelSpec): string {
 
 /** Draws the figures of an experiment into its `plots/`: `<name>.vl.json`, `.svg`, `.png` (two pixels a point); the
  *  paths written, in order. The same rows give the same bytes. A plot asked for by name which the rows do not allow is a
- *  `UserError`; without names such plots are left out. */
-export async function renderPlots(experimentDir: string, options: RenderOptions = {}): Promise<string[]> {
+ *  `UserError`; without names such plots are left out. `loaded` saves reading the folder again. */
+export async function renderPlots(
+  experimentDir: string,
+  options: RenderOptions = {},
+  loaded?: LoadedExperiment,
+): Promise<string[]> {
   const wanted = selectedPlots(options.plots);
-  return renderData(loadExperiment(experimentDir), path.join(experimentDir, "plots"), wanted, options);
+  const { data } = loaded ?? loadExperiment(experimentDir);
+  return renderData(data, path.join(experimentDir, "plots"), wanted, options);
 }
 
 /** `renderPlots` for rows in memory, into any folder. */

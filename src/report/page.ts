@@ -1,0 +1,183 @@
+// The report as HTML: a pure function of what the runs left. All text passes through the escaping template.
+
+import type { RunConfig } from "../config/schema.ts";
+import { layoutOf, plain, type ExperimentData } from "../plots/experiment.ts";
+import * as registry from "../plots/index.ts";
+import { svgOf } from "../plots/picture.ts";
+import { unmet, type Plot } from "../plots/plot.ts";
+
+import type { RunRecord } from "../runs/run-folder.ts";
+import { html, jsonForScript, programForScript, raw, type Html } from "./html.ts";
+import { limits, provenance, reproduction } from "./provenance.ts";
+import { libraries, upgrade } from "./script.ts";
+import { styleSheet } from "./style.ts";
+import { findings, summaryKeys, summaryOf } from "./summary.ts";
+import { gradientTable, lossTable, runTable } from "./tables.ts";
+
+/** All that a report is made from. */
+export interface ReportInput {
+  readonly data: ExperimentData;
+  /** `run.json` of the runs that have begun. */
+  readonly records: readonly RunRecord[];
+  /** A run's resolved configuration, for what all runs share. */
+  readonly config: RunConfig | undefined;
+  /** The author's YAML, whose first comment asks the question. */
+  readonly source: { readonly path: string; readonly text: string } | undefined;
+  /** The experiment's folder as the user named it. */
+  readonly folder: string;
+  /** Files beside the report to link to. */
+  readonly files: readonly string[];
+}
+
+/** In the order in which a reader needs them: did it learn, what reached the layers, how did that change. */
+const figureOrder = [
+  registry.lossCurves,
+  registry.gradientByLayer,
+  registry.gradientByDepth,
+  registry.activationGradientByLayer,
+  registry.gradientHeatmap,
+  registry.updateRatio,
+];
+
+// Nothing is fetched and nothing evaluated: what the page needs is in it.
+const policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:";
+
+/** The page as text. */
+export async function reportPage(input: ReportInput): Promise<string> {
+  const { data } = input;
+  const plots = [...figureOrder, ...Object.values<Plot>(registry).filter((plot) => !figureOrder.includes(plot))];
+  const rows = summaryOf(data);
+  const figures: Html[] = [];
+  for (const plot of plots) figures.push(await figure(plot, data));
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta http-equiv="Content-Security-Policy" content="${policy}" />
+        <meta name="generator" content="fathom" />
+        <title>${data.name}</title>
+        <style>
+          ${raw(styleSheet)}
+        </style>
+      </head>
+      <body>
+        <main>
+          <h1>${data.name}</h1>
+          <p class="question">${questionOf(input)}</p>
+          <p class="facts">${factsOf(input)}</p>
+          <h2>What was found</h2>
+          ${findings(data).map(finding)}
+          <h2>Summary</h2>
+          ${lossTable(data, rows)} ${gradientTable(data, rows)}
+          <h2>Figures</h2>
+          <noscript
+            ><p class="note">
+              Scripts are off: the figures are pictures. With scripts on, they answer to the pointer.
+            </p></noscript
+          >
+          <p class="note interactive">
+            Point at a mark for its values; select in a legend to single a line out; the menu at a figure's corner saves
+            it.
+          </p>
+          ${figures}
+          <h2>What these numbers do not show</h2>
+          <ul>
+            ${limits(data, input.config).map((limit) => html`<li>${limit}</li>`)}
+          </ul>
+          <h2>Runs</h2>
+          ${runTable(data)}
+          <h2>Provenance</h2>
+          ${provenance(input.records)}
+          <h2>To repeat this</h2>
+          ${reproduction(input)}
+        </main>
+        ${libraries().map(
+          (library) =>
+            html`<script>
+              ${programForScript(library)};
+            </script>`,
+        )}
+        <script>
+          ${programForScript(upgrade)};
+        </script>
+      </body>
+    </html> `.html;
+}
+
+/** The first comment of the author's file that says something, else a question made of what varies. */
+export function questionOf({ source, data }: Pick<ReportInput, "source" | "data">): string {
+  const comments = source?.text.split("\n").filter((line) => line.startsWith("#")) ?? [];
+  const said = comments
+    .map((line) => line.replace(/^#+\s*/, "").trim())
+    .find((line) => line !== "" && !line.startsWith("yaml-language-server"));
+  if (said !== undefined) return said;
+  const layout = layoutOf(data);
+  const keys = summaryKeys(layout);
+  if (keys.length === 0) return "What reaches each layer of this model, and does it learn?";
+  const varied = keys.map((key) => {
+    const values = [...new Set(data.runs.map((run) => plain(run.row.config[key])))];
+    return `${key} (${values.slice(0, 6).join(", ")}${values.length > 6 ? ", ..." : ""})`;
+  });
+  return `How does what reaches each layer, and what is learnt, depend on ${varied.join(" and ")}?`;
+}
+
+function factsOf({ data, records }: ReportInput): string {
+  const statuses = new Map<string, number>();
+  for (const { row } of data.runs) statuses.set(row.status, (statuses.get(row.status) ?? 0) + 1);
+  const finished = records.flatMap(({ finished }) => finished ?? []).sort();
+  const seconds = data.runs.reduce((sum, run) => sum + run.row.seconds, 0);
+  return [
+    `${data.runs.length} runs: ${[...statuses].map(([status, count]) => `${count} ${status}`).join(", ")}`,
+    `${Math.round(seconds)} s of training in all`,
+    ...(finished.length > 0 ? [`finished ${finished.at(-1)!.slice(0, 16).replace("T", " ")} UTC`] : []),
+  ].join(" · ");
+}
+
+const finding = ({ panel, sentences }: ReturnType<typeof findings>[number]): Html =>
+  html`<div class="finding">
+    ${panel === "" ? "" : html`<h3>${panel}</h3>`}
+    <ul>
+      ${sentences.map((sentence) => html`<li>${sentence}</li>`)}
+    </ul>
+  </div>`;
+
+async function figure(plot: Plot, data: ExperimentData): Promise<Html> {
+  const reason = unmet(plot, data);
+  if (reason !== undefined) return html`<p class="note">Without ${plot.name}: ${reason}.</p>`;
+  // The page has its own headings and paper; the drawing takes the colour of the text.
+  const { title, ...spec } = plot.spec(data);
+  const drawn = { ...spec, background: "transparent" } as Parameters<typeof svgOf>[1];
+  const svg = separateIds(await svgOf(plot.name, drawn), plot.name);
+  const finding = plot.title(data);
+  return html`<figure id="${plot.name}">
+    <h3>${finding}</h3>
+    <div
+      class="chart"
+      role="img"
+      aria-label="${finding}"
+      data-plot="${plot.name}"
+      data-file="${data.name}-${plot.name}"
+    >
+      ${raw(svg)}
+    </div>
+    <figcaption>
+      <p>${notesOf(title)}</p>
+      <p>${plot.caption}</p>
+    </figcaption>
+    <script type="application/json" id="spec-${plot.name}">
+      ${jsonForScript(drawn)}
+    </script>
+  </figure>`;
+}
+
+/** The notes that the figure's file carries as its subtitle. */
+function notesOf(title: unknown): string {
+  const { subtitle } = title as { subtitle?: string | string[] };
+  return [subtitle ?? []].flat().join(" ");
+}
+
+/** A drawing's ids prefixed by its name: several drawings in one page must not share them. */
+export function separateIds(svg: string, prefix: string): string {
+  return svg.replace(/\bid="([^"]+)"/g, `id="${prefix}-$1"`).replace(/url\(#([^)]+)\)/g, `url(#${prefix}-$1)`);
+}

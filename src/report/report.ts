@@ -1,0 +1,30 @@
+// `fathom report`: one HTML file with what an experiment found, that opens from disk without a network.
+
+import { existsSync, readFileSync } from "node:fs";
+import path from "node:path";
+import writeFileAtomic from "write-file-atomic";
+import { loadExperiment, type LoadedExperiment } from "../plots/load.ts";
+
+import { readRun } from "../runs/run-folder.ts";
+import { reportPage } from "./page.ts";
+
+/** The author's file, where a sweep has kept a copy of it beside its manifest. */
+const authorsFile = "experiment.yaml";
+
+/** Writes `report.html` into an experiment's folder and gives its path. Reads only what the runs wrote. Throws
+ *  `UserError` where the folder is no experiment. `loaded` saves reading the folder again. */
+export async function writeReport(experimentDir: string, loaded?: LoadedExperiment): Promise<string> {
+  const { data, runs } = loaded ?? loadExperiment(experimentDir);
+  const source = path.join(experimentDir, authorsFile);
+  const page = await reportPage({
+    data,
+    records: runs.flatMap(({ dir }) => readRun(dir) ?? []),
+    config: runs[0]?.config,
+    source: existsSync(source) ? { path: source, text: readFileSync(source, "utf8") } : undefined,
+    folder: experimentDir,
+    files: ["runs.csv", "manifest.jsonl"].filter((file) => existsSync(path.join(experimentDir, file))),
+  });
+  const file = path.join(experimentDir, "report.html");
+  await writeFileAtomic(file, page);
+  return file;
+}

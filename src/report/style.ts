@@ -1,0 +1,47 @@
+/** The report's style sheet: light and dark by the reader's setting, narrow screens, print. */
+export const styleSheet = `
+:root { color-scheme: light dark; --paper: #fff; --ink: #1b1f24; --soft: #59636e; --line: #d5dae0; --tint: #f4f6f8; --link: #0b62b3; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14171a; --ink: #e6e9ec; --soft: #9aa5b1; --line: #333a42; --tint: #1d2227; --link: #6db3f2; }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+main { max-width: 58rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
+h2 { font-size: 1.3rem; margin: 2.6rem 0 .6rem; padding-bottom: .25rem; border-bottom: 1px solid var(--line); }
+h3 { font-size: 1.05rem; line-height: 1.35; margin: 0 0 .5rem; }
+p, ul { margin: .5rem 0; } ul { padding-left: 1.3rem; } li { margin: .25rem 0; }
+a { color: var(--link); }
+.question { font-size: 1.1rem; margin: 0 0 .4rem; }
+.facts, figcaption, .note { color: var(--soft); font-size: .9rem; }
+.wide { overflow-x: auto; margin: .8rem 0; }
+table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .32rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; white-space: nowrap; }
+thead th { background: var(--tint); vertical-align: bottom; font-weight: 600; }
+td.number, th.number { text-align: right; }
+td.text { white-space: normal; min-width: 12rem; overflow-wrap: anywhere; }
+th.group { text-align: center; border-left: 1px solid var(--line); }
+figure { margin: 2rem 0 2.6rem; }
+figcaption { margin-top: .5rem; max-width: 48rem; }
+.chart { overflow-x: auto; overflow-y: hidden; padding: .3rem 0; }
+.chart svg { display: block; }
+.vega-embed { position: relative; padding-right: 0 !important; }
+.vega-embed { display: block !important; }
+.vega-embed details { margin: 0; }
+.vega-embed summary { color: #333; }
+.interactive { display: none; }
+.live .interactive { display: block; }
+code, pre { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: .86rem; }
+pre { background: var(--tint); border: 1px solid var(--line); border-radius: 6px; padding: .7rem .9rem; overflow-x: auto; }
+dt { font-weight: 600; margin-top: .5rem; } dd { margin: 0 0 0 1.2rem; overflow-wrap: anywhere; }
+details { margin: .8rem 0; } summary { cursor: pointer; }
+@media (max-width: 40rem) { main { padding: 1.2rem .8rem 3rem; } h1 { font-size: 1.5rem; } }
+@media print {
+  :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #333; --line: #bbb; --tint: #f4f4f4; --link: #000; }
+  body { font-size: 10pt; } main { max-width: none; padding: 0; }
+  figure, tr, .finding { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  .wide, .chart { overflow: visible; } table { font-size: 7.5pt; } th, td { padding: .15rem .35rem; white-space: normal; }
+  .chart svg { max-width: 100%; height: auto; }
+  .vega-embed details, .live .interactive { display: none; }
+}
+`;

@@ -1,0 +1,140 @@
+// The numbers of a report, and the sentences they make: one row a configuration, over its seeds.
+
+import { layoutOf, plain, humanised, type ExperimentData, type Layout, type RunData } from "../plots/experiment.ts";
+import { endCount, layerSeries, valueAt } from "../plots/layer-series.ts";
+import { configurationsOf, firstOverLast, type Configuration, type FirstOverLast } from "../plots/profile.ts";
+import { mean, median, standardDeviation } from "../plots/statistics.ts";
+import { times } from "../plots/style.ts";
+import { outcomeWords } from "../plots/verdict.ts";
+
+/** A mean over seeds with its sample standard deviation (NaN for one seed); the mean is NaN where no seed has a value. */
+export interface Spread {
+  readonly mean: number;
+  readonly deviation: number;
+  readonly count: number;
+}
+
+/** One configuration over its seeds. */
+export interface SummaryRow {
+  readonly configuration: Configuration;
+  /** The varied keys' values, in the order of `summaryKeys`. */
+  readonly values: readonly string[];
+  readonly outcome: string;
+  /** Mean of the last tenth of the training losses of each run; nats a target, finished runs only. */
+  readonly trainLoss: Spread;
+  readonly devLoss: Spread;
+  readonly unigramEntropy: number;
+  /** First layer's gradient norm over the last's, by stack. */
+  readonly ratios: readonly FirstOverLast[];
+  /** Median gradient norm of what has no layer number at the first step, by stack: `embedding`, `output`. */
+  readonly unlayered: ReadonlyMap<string, { readonly first: number; readonly end: number }>;
+  readonly seconds: Spread;
+}
+
+/** Heads of the varied keys' columns; a single unnamed configuration has none. */
+export const summaryKeys = (layout: Layout): string[] => [...layout.panelKeys, ...layout.lineKeys];
+
+/** The summary of an experiment, in order of panels, then lines. */
+export function summaryOf(data: ExperimentData): SummaryRow[] {
+  const layout = layoutOf(data);
+  const keys = summaryKeys(layout);
+  const ratios = firstOverLast(data, (run) => layerSeries(run, "parameter-gradient"));
+  return configurationsOf(data, layout).map((configuration) => {
+    const { runs } = configuration;
+    const done = runs.filter((run) => run.row.status === "done");
+    return {
+      configuration,
+      values: keys.map((key) => plain(runs[0]!.row.config[key])),
+      outcome: outcomeWords(runs.map((run) => run.row)),
+      trainLoss: spread(done.map(lateTrainLoss)),
+      devLoss: spread(done.map((run) => run.row.finalDevLoss)),
+      unigramEntropy: median(runs.map((run) => run.row.unigramEntropy).filter(Number.isFinite)),
+      ratios: ratios.filter(
+        (ratio) => ratio.configuration.panel === configuration.panel && ratio.configuration.line === configuration.line,
+      ),
+      unlayered: unlayered(runs),
+      seconds: spread(runs.map((run) => run.row.seconds)),
+    };
+  });
+}
+
+/** The sentences of a report: for each panel what its loss did and what its gradient looks like. */
+export function findings(data: ExperimentData): { readonly panel: string; readonly sentences: readonly string[] }[] {
+  const layout = layoutOf(data);
+  const rows = summaryOf(data);
+  return layout.panels.map((panel) => {
+    const own = rows.filter((row) => row.configuration.panel === panel);
+    return {
+      panel,
+      sentences: [lossSentence(layout, own), ...gradientSentences(layout, own)].filter((sentence) => sentence !== ""),
+    };
+  });
+}
+
+/** `3.12 ± 0.04`; the deviation only where there are seeds enough. */
+export function spreadText({ mean: centre, deviation }: Spread, digits = 2): string {
+  if (!Number.isFinite(centre)) return "–";
+  return Number.isFinite(deviation)
+    ? `${centre.toFixed(digits)} ± ${deviation.toFixed(digits)}`
+    : centre.toFixed(digits);
+}
+
+function lossSentence(layout: Layout, rows: readonly SummaryRow[]): string {
+  const parts = rows.map((row) => {
+    const against = Number.isFinite(row.unigramEntropy)
+      ? ` against the unigram entropy ${row.unigramEntropy.toFixed(2)}`
+      : "";
+    const loss = Number.isFinite(row.devLoss.mean) ? ` (dev loss ${spreadText(row.devLoss)}${against})` : "";
+    return `${row.outcome}${named(layout, row, " at ")}${loss}`;
+  });
+  const text = parts.join("; ");
+  return text === "" ? "" : `${text[0]!.toUpperCase()}${text.slice(1)}.`;
+}
+
+function gradientSentences(layout: Layout, rows: readonly SummaryRow[]): string[] {
+  const stacks = [...new Set(rows.flatMap((row) => row.ratios.map(({ stack }) => stack)))];
+  return stacks.map((stack) => {
+    const all = rows.flatMap((row) =>
+      row.ratios.filter((ratio) => ratio.stack === stack).map((ratio) => ({ row, ratio })),
+    );
+    // A sentence holds a few numbers; the table has them all.
+    const found = all.length > 4 ? [all[0]!, all.at(-1)!] : all;
+    const list = (moment: "first" | "end"): string =>
+      found.map(({ row, ratio }) => `${ratioText(ratio[moment])}${named(layout, row, " at ")}`).join(", ");
+    return `In the ${stack} the gradient norm of the first layer, over that of the last, is ${list("first")} at the first step; at the end ${list("end")}.`;
+  });
+}
+
+/** A ratio as text; a dash where there is none. */
+export const ratioText = (ratio: number): string => (Number.isNaN(ratio) ? "–" : times(ratio));
+
+/** `<before>depth 12`; empty where there is one line only. */
+function named(layout: Layout, row: SummaryRow, before: string): string {
+  if (layout.lineKeys.length === 0) return "";
+  const name = layout.lineKeys[0]!.startsWith("model.depth") ? "depth" : humanised(layout.lineKeys[0]!);
+  return `${before}${name} ${row.configuration.line}`;
+}
+
+function spread(values: readonly number[]): Spread {
+  const finite = values.filter(Number.isFinite);
+  return { mean: mean(finite), deviation: standardDeviation(finite), count: finite.length };
+}
+
+function lateTrainLoss(run: RunData): number {
+  const losses = run.metrics.filter((row) => row.split === "train" && row.name === "loss").map((row) => row.value);
+  return mean(losses.slice(-endCount(losses.length)));
+}
+
+function unlayered(runs: readonly RunData[]): SummaryRow["unlayered"] {
+  const measured = runs.map((run) => ({ run, series: layerSeries(run, "parameter-gradient", false) }));
+  const stacks = [...new Set(measured.flatMap(({ series }) => series.map(({ stack }) => stack)))];
+  const middle = (stack: string, moment: "first" | "end"): number =>
+    median(
+      measured
+        .filter(({ run }) => moment === "first" || run.row.status === "done")
+        .flatMap(({ series }) => series.filter((one) => one.stack === stack))
+        .map((one) => valueAt(one, moment))
+        .filter(Number.isFinite),
+    );
+  return new Map(stacks.map((stack) => [stack, { first: middle(stack, "first"), end: middle(stack, "end") }]));
+}

@@ -1,0 +1,147 @@
+// The report's tables: losses and gradients by configuration, and the runs.
+
+import { humanised, layoutOf, type ExperimentData } from "../plots/experiment.ts";
+import { divergedStep, unigramMargin } from "../plots/verdict.ts";
+import { html, raw, type Html } from "./html.ts";
+import { ratioText, spreadText, summaryKeys, type SummaryRow } from "./summary.ts";
+
+/** What each configuration's loss came to. */
+export function lossTable(data: ExperimentData, rows: readonly SummaryRow[]): Html {
+  const keys = summaryKeys(layoutOf(data));
+  return html`<div class="wide">
+      <table>
+        <thead>
+          <tr>
+            ${keys.map((key) => html`<th>${humanised(key)}</th>`)}
+            <th class="number">seeds</th>
+            <th class="number">train loss</th>
+            <th class="number">dev loss</th>
+            <th class="number">unigram entropy</th>
+            <th>outcome</th>
+            <th class="number">seconds a run</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${rows.map(lossRow)}
+        </tbody>
+      </table>
+    </div>
+    <p class="note">
+      Losses in nats a target token; mean ± sample standard deviation over the seeds that finished. Train loss: mean
+      over the last tenth of the steps, as trained (with dropout and label smoothing where configured). A run learns
+      when its final dev loss is more than ${unigramMargin} nats below the unigram entropy of the training targets, the
+      loss of the best model that ignores its input; within ${unigramMargin} nats it is at the line.
+    </p>`;
+}
+
+function lossRow(row: SummaryRow): Html {
+  return html`<tr>
+    ${row.values.map((value) => html`<td>${value}</td>`)}
+    <td class="number">${row.configuration.runs.length}</td>
+    <td class="number">${spreadText(row.trainLoss)}</td>
+    <td class="number">${spreadText(row.devLoss)}</td>
+    <td class="number">${Number.isFinite(row.unigramEntropy) ? row.unigramEntropy.toFixed(2) : "–"}</td>
+    <td class="text">${row.outcome}${divergence(row)}</td>
+    <td class="number">${spreadText(row.seconds, 1)}</td>
+  </tr>`;
+}
+
+function divergence({ configuration }: SummaryRow): string {
+  const steps = configuration.runs.filter((run) => run.row.status === "diverged").map((run) => divergedStep(run.row));
+  return steps.length > 0 ? ` (at step ${steps.sort((a, b) => a - b).join(", ")})` : "";
+}
+
+/** What each configuration's gradient norms are: the layers' as a ratio, what is no layer's apart. */
+export function gradientTable(data: ExperimentData, rows: readonly SummaryRow[]): Html {
+  const stacks = [...new Set(rows.flatMap((row) => row.ratios.map(({ stack }) => stack)))];
+  const others = [...new Set(rows.flatMap((row) => [...row.unlayered.keys()]))];
+  if (stacks.length + others.length === 0) return html`<p class="note">No gradient norms were recorded.</p>`;
+  const keys = summaryKeys(layoutOf(data));
+  const body = rows.map(
+    (row) =>
+      html`<tr>
+        ${row.values.map((value) => html`<td>${value}</td>`)}
+        ${stacks.map((stack) =>
+          pair(
+            row.ratios.find((ratio) => ratio.stack === stack),
+            ratioText,
+          ),
+        )}
+        ${others.map((stack) => pair(row.unlayered.get(stack), sizeText))}
+      </tr>`,
+  );
+  return html`<div class="wide">
+      <table>
+        <thead>
+          <tr>
+            ${keys.map((key) => html`<th rowspan="2">${humanised(key)}</th>`)}
+            ${stacks.map((stack) => html`<th colspan="2" class="group">${stack}: first layer / last</th>`)}
+            ${others.map((stack) => html`<th colspan="2" class="group">${stack}, apart from layers</th>`)}
+          </tr>
+          <tr>
+            ${[...stacks, ...others].map(
+              () =>
+                html`<th class="number">first step</th>
+                  <th class="number">end</th>`,
+            )}
+          </tr>
+        </thead>
+        <tbody>
+          ${body}
+        </tbody>
+      </table>
+    </div>
+    <p class="note">
+      Gradient norms of single batches before clipping, over all parameters of a layer; medians over seeds; end: median
+      of the last tenth of the recorded steps, of runs that finished. Embedding, final norms and output are kept apart
+      from the layers: with them, a ratio would show the scale of the embedding.
+    </p>`;
+}
+
+interface Moments {
+  readonly first: number;
+  readonly end: number;
+}
+
+const pair = (values: Moments | undefined, text: (value: number) => string): Html =>
+  html`<td class="number">${text(values?.first ?? NaN)}</td>
+    <td class="number">${text(values?.end ?? NaN)}</td>`;
+
+const sizeText = (value: number): string => (Number.isFinite(value) ? String(Number(value.toPrecision(2))) : "–");
+
+/** Every run with its state, linked to its folder. */
+export function runTable(data: ExperimentData): Html {
+  const rows = data.runs.map(
+    ({ row }) =>
+      html`<tr>
+        <td class="text"><a href="runs/${encodeURIComponent(row.id)}/">${row.id}</a></td>
+        <td class="number">${row.seed}</td>
+        <td>${row.status}</td>
+        <td class="number">${row.steps}</td>
+        <td class="number">${row.seconds.toFixed(1)}</td>
+        <td>${row.engine}</td>
+        <td class="text">${row.reason}</td>
+      </tr>`,
+  );
+  return html`<details ${raw(data.runs.length <= 12 ? "open" : "")}>
+    <summary>${data.runs.length} runs, each with its configuration and tables</summary>
+    <div class="wide">
+      <table>
+        <thead>
+          <tr>
+            <th>run</th>
+            <th class="number">seed</th>
+            <th>status</th>
+            <th class="number">steps</th>
+            <th class="number">seconds</th>
+            <th>engine</th>
+            <th>reason</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${rows}
+        </tbody>
+      </table>
+    </div>
+  </details>`;
+}
