@@ -2,7 +2,7 @@
 // lines otherwise (a cluster's log).
 
 import { exitCodes, verb } from "./verb.ts";
-import type { LauncherMessage } from "../launchers/launcher.ts";
+import { launchedVariable, type LauncherMessage } from "../launchers/launcher.ts";
 
 export const run = verb({
   usage: "run",
@@ -19,11 +19,13 @@ export const run = verb({
     const { interruption, resultLine, runOne } = await import("./run-one.ts");
     const { progressView } = await import("./progress.ts");
     const entry = manifestEntry(manifest, index);
-    const view = progressView(process.send !== undefined);
-    const tell = (message: LauncherMessage): void => void process.send?.(message);
+    // Other supervisors open channels too: ours says so.
+    const isLaunched = process.env[launchedVariable] !== undefined;
+    const view = progressView(isLaunched);
+    const tell = (message: LauncherMessage): void => void (isLaunched && process.send?.(message));
     const interrupt = interruption();
     // A run must not outlive the sweep that started it: its channel closes however the parent ends.
-    process.once("disconnect", interrupt.abort);
+    if (isLaunched) process.once("disconnect", interrupt.abort);
     try {
       const result = await runOne(manifest, entry, {
         signal: interrupt.signal,
@@ -40,7 +42,6 @@ export const run = verb({
       view.stop();
       interrupt.dispose();
       process.off("disconnect", interrupt.abort);
-      if (process.connected) process.disconnect();
     }
   },
 });

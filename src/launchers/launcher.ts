@@ -13,6 +13,9 @@ export interface JobProgress {
   readonly secondsLeft: number;
 }
 
+/** Set in the environment of processes that have a channel to the launcher which started them. */
+export const launchedVariable = "FATHOM_LAUNCHED";
+
 /** What a run's process tells the launcher that started it. */
 export type LauncherMessage =
   | { readonly type: "progress"; readonly progress: JobProgress }

@@ -3,7 +3,14 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import type { Job, Launcher, LauncherMessage, LaunchOptions, Outcome } from "./launcher.ts";
+import {
+  launchedVariable,
+  type Job,
+  type Launcher,
+  type LauncherMessage,
+  type LaunchOptions,
+  type Outcome,
+} from "./launcher.ts";
 
 export const local: Launcher = {
   name: "local",
@@ -34,7 +41,8 @@ function runJob(job: Job, signal: AbortSignal, { onProgress }: LaunchOptions): P
   const log = openSync(job.logFile, "a");
   // Detached: a terminal's Ctrl-C reaches this process only, which passes it on once. The channel closes when this
   // process ends, however it ends, and the child ends with it.
-  const child = spawn(process.execPath, job.args, { stdio: ["ignore", log, log, "ipc"], detached: true });
+  const env = { ...process.env, [launchedVariable]: "1" };
+  const child = spawn(process.execPath, job.args, { stdio: ["ignore", log, log, "ipc"], detached: true, env });
   closeSync(log);
   const interrupt = (): void => void child.kill("SIGINT");
   signal.addEventListener("abort", interrupt);

@@ -75,5 +75,11 @@ export function* wholeLines(file: string): Generator<string> {
   }
 }
 
-/** Whether there is a file (not a folder) of this name. */
-export const isFile = (file: string): boolean => statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
+/** Whether there is a file (not a folder) of this name; false as well below something that is no folder. */
+export function isFile(file: string): boolean {
+  try {
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}

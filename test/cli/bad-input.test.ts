@@ -1,0 +1,129 @@
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { fathom } from "./capture.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "fathom-bad-"));
+const debug = readFileSync(new URL("../../configs/debug.yaml", import.meta.url), "utf8");
+const good = join(folder, "good.yaml");
+writeFileSync(good, debug);
+
+/** The debug configuration with one thing changed. */
+function changed(from: string, to: string): string {
+  expect(debug).toContain(from);
+  const file = join(folder, "bad.yaml");
+  writeFileSync(file, debug.replace(from, to));
+  return file;
+}
+
+test.each([
+  ["unknown key", "width: 16", "widht: 16", 'model.widht: unknown key; did you mean "width"?'],
+  ["wrong type", "steps: 20", "steps: twenty", 'train.steps: expected a number, got "twenty"'],
+  [
+    "contradictory keys",
+    "residual: pre-ln",
+    "residual: pre-ln\n  finalNorm: false",
+    "model.residual: pre-ln needs a final norm on each stack; leave model.finalNorm out",
+  ],
+  ["steps and epochs", "steps: 20", "steps: 20\n  epochs: 2", "expected either train.steps or train.epochs, got both"],
+  [
+    "width not divisible by heads",
+    "heads: 2",
+    "heads: 5",
+    "model.width: expected a multiple of model.heads (5), got 16",
+  ],
+  [
+    "unknown scheme",
+    "residual: pre-ln",
+    "residual: preln",
+    'model.residual: expected one of post-ln, pre-ln, got "preln"; did you mean "pre-ln"?',
+  ],
+  [
+    "unknown corpus",
+    "corpus: typescript-diagnostics",
+    "corpus: typescript",
+    "data.corpus: expected one of software-messages, typescript-diagnostics",
+  ],
+  ["broken YAML", "directions: [en-de]", "directions: [en-de", "bad.yaml:"],
+])("%s: exit code 2 and one clear error with its place", async (_name, from, to, message) => {
+  const file = changed(from, to);
+  for (const verb of ["train", "sweep"]) {
+    const { code, stdout, stderr } = await fathom(verb, file, "--out", join(folder, "out"));
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/bad\.yaml:\d+:\d+: /);
+    expect(stderr).toContain(message);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(stderr).not.toContain("at ");
+    expect(stdout).toBe("");
+  }
+});
+
+test("an unreadable file: exit code 2", async () => {
+  const { code, stderr } = await fathom("train", join(folder, "none.yaml"));
+  expect([code, stderr]).toEqual([
+    2,
+    expect.stringContaining("none.yaml: expected a configuration file that can be read: there is no such file"),
+  ]);
+});
+
+test("an override of an unknown key: exit code 2 and the nearest key", async () => {
+  const { code, stderr } = await fathom("train", good, "model.dept=3");
+  expect([code, stderr]).toEqual([
+    2,
+    expect.stringContaining('override model.dept=3: unknown key; did you mean "model.depth"?'),
+  ]);
+});
+
+test("a results folder that cannot be written: exit code 2", async () => {
+  // Below a file, since permissions do not stop an administrator.
+  for (const args of [
+    ["train", good],
+    ["sweep", good, "--jobs", "1"],
+  ]) {
+    const { code, stderr } = await fathom(...args, "--out", good);
+    expect(code).toBe(2);
+    expect(stderr).toContain("expected a folder that can be written to");
+    expect(stderr).toContain("choose another with --out");
+  }
+});
+
+test.each([
+  [["trian", good], "train"],
+  [["train", good, "--jobs", "2"], "Unknown argument: jobs"],
+  [["train"], "Not enough non-option arguments"],
+  [[], "expected a command"],
+  [["sweep", good, "--jobs", "0"], "expected --jobs 1 or more, got 0"],
+  [["sweep", good, "--launcher", "locl"], 'unknown launcher "locl"; did you mean "local"?'],
+  [["list", "residuals"], 'unknown kind "residuals"; did you mean "residual"?'],
+  [["status", folder], "expected an experiment's folder"],
+  [["compare", join(folder, "none")], "got none"],
+  [["run", "--manifest", folder, "--index", "0"], "manifest.jsonl"],
+])("the command line %j is refused with exit code 2", async (args, message) => {
+  const { code, stderr } = await fathom(...args);
+  expect(stderr).toContain(message);
+  expect(code).toBe(2);
+});
+
+test("help of every verb has a line on it and examples; hidden verbs are not listed", async () => {
+  const { code, stdout } = await fathom("--help");
+  expect(code).toBe(0);
+  for (const verb of ["train", "sweep", "status", "compare", "list"]) {
+    expect(stdout).toContain(`fathom ${verb}`);
+    const help = await fathom(verb, "--help");
+    expect(help.code).toBe(0);
+    expect(help.stdout).toContain("Examples:");
+  }
+  expect(stdout).not.toContain("fathom run");
+});
+
+test("list names the members of every registry", async () => {
+  const { stdout } = await fathom("list", "--json");
+  const kinds = JSON.parse(stdout) as Record<string, { name: string; summary: string }[]>;
+  expect(Object.keys(kinds)).toEqual(
+    expect.arrayContaining(["residual", "norm", "probe", "corpus", "plot", "launcher"]),
+  );
+  for (const members of Object.values(kinds))
+    for (const { name, summary } of members) expect([name, summary].every((text) => text.length > 0)).toBe(true);
+  expect((await fathom("list", "residual")).stdout).toMatch(/post-ln .*\n.*pre-ln /);
+});
