@@ -8,7 +8,6 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises"
 import { createRequire } from "node:module";
 import path from "node:path";
 import { promisify } from "node:util";
-import { x as extract } from "tar";
 import { messageOf, UserError } from "../errors.ts";
 import { cacheDirectory } from "./cache.ts";
 
@@ -63,6 +62,8 @@ async function unpack(pin: PinnedPackage, tarball: string, workshop: string): Pr
       `${pin.name}@${pin.version}: expected a package with integrity ${pin.integrity}, got ${found}; ` +
         `check the npm registry in use (npm config get registry)`,
     );
+  // Rarely needed, and 30 ms to load.
+  const { x: extract } = await import("tar");
   const unpacked = await mkdtemp(path.join(workshop, "unpacked-"));
   const kept = (entry: string): boolean =>
     !pin.keep || entry === "package/package.json" || entry.startsWith(`package/${pin.keep}`);
@@ -97,14 +98,16 @@ export const tarballName = (pin: PinnedPackage): string =>
 
 async function npmPack(packages: readonly PinnedPackage[], folder: string): Promise<void> {
   const specs = packages.map((pin) => `${pin.name}@${pin.version}`);
-  const flags = ["--pack-destination", folder, "--ignore-scripts", "--silent", "--fetch-retries=1"];
+  // One quick retry: npm's own pause of 10 s would look like a hang where there is no network.
+  const patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=500"];
+  const flags = ["--pack-destination", folder, "--ignore-scripts", "--loglevel=error", ...patience];
   const cli = npmCli();
   const [command, prefix] = cli ? [process.execPath, [cli]] : ["npm", []];
   try {
     await promisify(execFile)(command, [...prefix, "pack", ...specs, ...flags], { cwd: folder, timeout: 300_000 });
   } catch (error) {
     throw new UserError(
-      `expected to fetch ${specs.join(", ")} from the npm registry, got: ${lastLine(error)}; ` +
+      `expected to fetch ${specs.join(", ")} from the npm registry, got: ${npmReason(error)}; ` +
         `check the network, or install the packages beside fathom (npm install ${specs.join(" ")})`,
     );
   }
@@ -123,7 +126,9 @@ function npmCli(): string | undefined {
   ].find((file) => file.endsWith("npm-cli.js") && existsSync(file));
 }
 
-function lastLine(error: unknown): string {
+/** The line of npm's output that says what went wrong. */
+function npmReason(error: unknown): string {
   const { stderr } = error as { stderr?: string };
-  return (stderr?.trim() || messageOf(error)).split("\n").at(-1)!;
+  const lines = (stderr ?? "").split("\n").filter((line) => line.startsWith("npm error"));
+  return lines.find((line) => !line.startsWith("npm error code")) ?? messageOf(error).split("\n")[0]!;
 }

@@ -87,11 +87,9 @@ function joinNearCopies(
   together: (i: number, j: number) => boolean,
   union: (i: number, j: number) => void,
 ): void {
-  const ranks = rarityRanks(records.map((record) => record.words));
-  const sets = records
-    .map(({ index, words }) => ({ index, words: Int32Array.from(new Set(words), (word) => ranks.get(word)!).sort() }))
-    .sort((a, b) => a.words.length - b.words.length);
-  const byPrefix: number[][] = Array.from({ length: ranks.size }, () => []);
+  const { sets: unsorted, vocabulary } = rankedSets(records);
+  const sets = unsorted.sort((a, b) => a.words.length - b.words.length);
+  const byPrefix: number[][] = Array.from({ length: vocabulary }, () => []);
   for (const [position, set] of sets.entries()) {
     const size = set.words.length;
     const least = Math.ceil(NEAR_COPY * size - 1e-9);
@@ -107,11 +105,31 @@ function joinNearCopies(
   }
 }
 
-/** Each word's rank, the rarest 0; among equally frequent words the one seen first is the rarer. */
-function rarityRanks(texts: readonly (readonly string[])[]): Map<string, number> {
-  const frequency = new Map<string, number>();
-  for (const text of texts) for (const word of text) frequency.set(word, (frequency.get(word) ?? 0) + 1);
-  return new Map([...frequency].sort((a, b) => a[1] - b[1]).map(([word], rank) => [word, rank]));
+/** The word sets as ascending ranks, the rarest word 0; among equally frequent words the one seen first is the rarer. */
+function rankedSets(records: readonly { readonly index: number; readonly words: readonly string[] }[]): {
+  sets: { index: number; words: Int32Array }[];
+  vocabulary: number;
+} {
+  const ids = new Map<string, number>();
+  const frequency: number[] = [];
+  const coded = records.map(({ index, words }) => {
+    const codes = new Int32Array(words.length);
+    for (const [i, word] of words.entries()) {
+      let id = ids.get(word);
+      if (id === undefined) ids.set(word, (id = frequency.push(0) - 1));
+      frequency[id]!++;
+      codes[i] = id;
+    }
+    return { index, words: codes };
+  });
+  const byRarity = Int32Array.from(frequency.keys()).sort((a, b) => frequency[a]! - frequency[b]! || a - b);
+  const ranks = new Int32Array(frequency.length);
+  for (const [rank, id] of byRarity.entries()) ranks[id] = rank;
+  const sets = coded.map(({ index, words }) => {
+    const ascending = words.map((id) => ranks[id]!).sort();
+    return { index, words: ascending.filter((rank, i) => rank !== ascending[i - 1]) };
+  });
+  return { sets, vocabulary: frequency.length };
 }
 
 /** How many elements two ascending arrays have in common. */

@@ -1,0 +1,25 @@
+// `fathom corpus`: the data of a configuration in figures.
+
+import { common, exitCodes, positional, verb } from "./verb.ts";
+
+export const corpus = verb({
+  usage: "corpus <config> [overrides..]",
+  summary: "sizes, languages, token statistics, what was filtered, and examples of a configuration's data",
+  positionals: { config: positional.config, overrides: positional.overrides },
+  options: { json: common.json },
+  examples: [
+    ["fathom corpus configs/quickstart.yaml", "what the quickstart trains on"],
+    ["fathom corpus configs/quickstart.yaml data.directions=many-to-many", "with other values"],
+  ],
+  async run({ config: file, overrides, json }) {
+    const { loadRegistries } = await import("../config/registries.ts");
+    const { loadRun } = await import("../config/load.ts");
+    const { loadTranslationData } = await import("../data/batches.ts");
+    const { renderReport } = await import("../data/report.ts");
+
+    const { config } = loadRun(file, overrides, await loadRegistries());
+    const { report } = await loadTranslationData({ ...config.data, batch: config.train.batch, seed: config.seed });
+    console.log(json ? JSON.stringify(report, null, 2) : renderReport(report));
+    return exitCodes.done;
+  },
+});
