@@ -1,6 +1,9 @@
 // The verbs of the command line, one line each.
 
+export { bench } from "./bench.ts";
 export { compare } from "./compare.ts";
+export { doctor } from "./doctor.ts";
+export { inspect } from "./inspect.ts";
 export { list } from "./list.ts";
 export { plot } from "./plot.ts";
 export { report } from "./report.ts";

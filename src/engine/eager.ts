@@ -56,6 +56,9 @@ export async function eagerEngine(name: string, backend: string): Promise<Engine
   };
 }
 
+/** A step's random numbers by purpose: drawn once, used on the way up and again on the way down. */
+type Noises = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array; readonly tensor: Tensor }>;
+
 /** A tap's readings, taken as the tensors come by: TensorFlow.js drops them soon after. */
 interface Tap {
   readonly component: string;
@@ -67,11 +70,11 @@ interface Tap {
 function differentiate(player: Player, parameters: Parameters, batch: Batch, options: StepOptions): StepResult {
   let carry = batchTensors(batch);
   const differentiable = new Set<string>();
-  const frames: { stage: Stage; carry: Tensors; wanted: string[]; noises: Map<string, Tensor> }[] = [];
+  const frames: { stage: Stage; carry: Tensors; wanted: string[] }[] = [];
+  const noises: Noises = new Map();
   for (const stage of player.stages) {
-    const noises = new Map<string, Tensor>();
     const wanted = stage.reads.filter((key) => differentiable.has(key));
-    frames.push({ stage, carry, wanted, noises });
+    frames.push({ stage, carry, wanted });
     const written = stage.apply(tensorsOf(stage, parameters), carry, trainingContext(stage, options, noises));
     if (Object.keys(stage.parameters).length + wanted.length)
       for (const key of Object.keys(written)) differentiable.add(key);
@@ -82,7 +85,7 @@ function differentiate(player: Player, parameters: Parameters, batch: Batch, opt
   const cotangents = new Map<string, Tensor>([["loss", tf.scalar(1)]]);
   const gradients = new Map<string, Float32Array>();
   const taps: TapReading[] = [];
-  for (const { stage, carry, wanted, noises } of frames.reverse()) {
+  for (const { stage, carry, wanted } of frames.reverse()) {
     const seen: Tap[] = [];
     const names = Object.keys(stage.parameters);
     const given = tensorsOf(stage, parameters);
@@ -118,15 +121,10 @@ function differentiate(player: Player, parameters: Parameters, batch: Batch, opt
         })),
       );
   }
-  return { scalars, gradients, taps };
+  return { scalars, gradients, taps, noises };
 }
 
-function trainingContext(
-  stage: Stage,
-  { step, seed }: StepOptions,
-  noises: Map<string, Tensor>,
-  taps?: Tap[],
-): StageContext {
+function trainingContext(stage: Stage, { step, seed }: StepOptions, noises: Noises, taps?: Tap[]): StageContext {
   return {
     training: true,
     tap(component, point, x) {
@@ -144,15 +142,16 @@ function trainingContext(
       })(x);
     },
     noise(name, shape, noise) {
-      let tensor = noises.get(name);
-      if (!tensor) {
+      const purpose = `${noise.kind}/${stage.name}/${name}`;
+      let drawn = noises.get(purpose);
+      if (!drawn) {
         const data = new Float32Array(sizeOf(shape));
-        const source = stream(seed, `${noise.kind}/${stage.name}/${name}`);
+        const source = stream(seed, purpose);
         if (noise.kind === "dropout") source.dropout(data, noise.rate, step);
         else source.normal(data, step);
-        noises.set(name, (tensor = tf.tensor(data, [...shape])));
+        noises.set(purpose, (drawn = { shape, data, tensor: tf.tensor(data, [...shape]) }));
       }
-      return tensor;
+      return drawn.tensor;
     },
   };
 }

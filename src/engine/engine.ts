@@ -11,6 +11,8 @@ export interface StepResult {
   readonly gradients: ReadonlyMap<string, Float32Array>;
   /** One reading for every tap, from the bottom of the network up; empty unless asked for. */
   readonly taps: readonly TapReading[];
+  /** The random numbers the stages used, by purpose: `dropout/encoder/00/self-attention`. */
+  readonly noises: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
 }
 
 export interface StepOptions {

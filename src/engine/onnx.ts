@@ -38,7 +38,12 @@ interface Call {
 interface Plan {
   /** Buffers the batch is copied into. */
   readonly batch: Readonly<Record<string, ort.Tensor>>;
-  readonly noises: readonly { readonly purpose: string; readonly noise: Noise; readonly data: Float32Array }[];
+  readonly noises: readonly {
+    readonly purpose: string;
+    readonly noise: Noise;
+    readonly shape: readonly number[];
+    readonly data: Float32Array;
+  }[];
   readonly calls: readonly Call[];
   readonly scalars: Readonly<Record<string, ort.Tensor>>;
   readonly gradients: ReadonlyMap<string, Float32Array>;
@@ -123,7 +128,12 @@ function onnxEngine(threads: number): Engine {
     async differentiate(player, parameters, batch, options): Promise<StepResult> {
       const plan = await planOf(player, parameters, batch, "train", options.tapped);
       await runPlan(plan, batch, options);
-      return { scalars: scalarsOf(plan), gradients: plan.gradients, taps: plan.taps.flatMap(readTaps) };
+      return {
+        scalars: scalarsOf(plan),
+        gradients: plan.gradients,
+        taps: plan.taps.flatMap(readTaps),
+        noises: new Map(plan.noises.map((noise) => [noise.purpose, noise])),
+      };
     },
     async evaluate(player, parameters, batch) {
       const plan = await planOf(player, parameters, batch, "evaluate", false);
@@ -170,7 +180,7 @@ async function layOut(
   );
   const current: Record<string, ort.Tensor> = { ...batchTensors };
   const calls: Call[] = [];
-  const noises: { purpose: string; noise: Noise; data: Float32Array }[] = [];
+  const noises: { purpose: string; noise: Noise; shape: readonly number[]; data: Float32Array }[] = [];
   const taps: { stage: Stage; compiled: CompiledStage; values: TapValues }[] = [];
   const frames: { stage: Stage; loaded: Loaded; tensors: Map<string, ort.Tensor> }[] = [];
   const bind = (ports: readonly Port[], tensorOf: (port: Port) => ort.Tensor): Record<string, ort.Tensor> =>
@@ -229,7 +239,8 @@ async function layOut(
     for (const { name, shape, noise } of compiled.noises) {
       const tensor = pool.tensor(`${stage.name} noise ${name}`, shape, "float32");
       tensors.set(`noise ${name}`, tensor);
-      noises.push({ purpose: `${noise.kind}/${stage.name}/${name}`, noise, data: tensor.data as Float32Array });
+      const purpose = `${noise.kind}/${stage.name}/${name}`;
+      noises.push({ purpose, noise, shape, data: tensor.data as Float32Array });
     }
     const frame = { stage, loaded: { compiled, ...sessions }, tensors };
     frames.push(frame);

@@ -13,7 +13,8 @@ export async function createEngine(name: string, options: { readonly threads: nu
   return kind.create(options);
 }
 
-async function automatic(): Promise<EngineKind> {
+/** The engine `auto` stands for on this machine. */
+export async function automatic(): Promise<EngineKind> {
   // Loading TensorFlow takes seconds: only where the NVIDIA driver shows a device at all.
   const hasDevice = existsSync("/dev/nvidia0") || process.platform === "win32";
   return hasDevice && !(await engines.tensorflowGpu.unavailable()) ? engines.tensorflowGpu : engines.onnx;

@@ -67,9 +67,10 @@ export function saveCheckpoint(
     rmSync(join(folder, old), { recursive: true, force: true });
 }
 
-/** Folder of the newest checkpoint of a run, or of its best; undefined where there is none. */
-export function findCheckpoint(runDir: string, kind: "step" | "best"): string | undefined {
-  const newest = checkpointNames(folderOf(runDir), kind).at(-1);
+/** Folder of the newest checkpoint of a run that is not after step `until`, or of its best; undefined where there is
+ *  none. */
+export function findCheckpoint(runDir: string, kind: "step" | "best", until = Infinity): string | undefined {
+  const newest = checkpointNames(folderOf(runDir), kind).findLast((name) => Number(name.slice(-8)) <= until);
   return newest && join(folderOf(runDir), newest);
 }
 

@@ -38,7 +38,8 @@ export interface TrainingHooks {
 
 export interface Outcome {
   readonly status: "done" | "diverged" | "interrupted";
-  readonly reason: string;
+  /** For `diverged`: what is not finite, at which step, and where first. */
+  readonly reason?: string;
 }
 
 /** Trains from `start` to the last step. A non-finite loss or gradient ends the run as `diverged`: that is a result. */
@@ -73,7 +74,7 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
   while (state.step < steps) {
     if (hooks.signal.aborted) {
       save();
-      return { status: "interrupted", reason: "" };
+      return { status: "interrupted" };
     }
     const { step } = state;
     // Before the step, so that a run resumed at this step evaluates here as well.
@@ -93,12 +94,12 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
   }
   await evaluated();
   save();
-  return { status: "done", reason: "" };
+  return { status: "done" };
 }
 
 /** One player's forward, backward, probes and update. `broken` says what is not finite, where there is such a thing; the
  *  parameters are then left as they were. */
-async function playerStep(
+export async function playerStep(
   training: Training,
   player: Player,
   step: number,
@@ -110,7 +111,9 @@ async function playerStep(
   const { scalars, gradients, taps } = await engine.differentiate(player, parameters, batch, { step, seed, tapped });
   const gradientMoments = new Map<string, Moments>();
   let squares = 0;
-  for (const [path, gradient] of gradients) {
+  for (const path of parameters.keys()) {
+    const gradient = gradients.get(path);
+    if (!gradient) continue; // another player's
     const moments = momentsOf(gradient);
     gradientMoments.set(path, moments);
     squares += moments.sumSquares;
@@ -124,10 +127,10 @@ async function playerStep(
     const { clipNorm } = training;
     const gradientScale = clipNorm !== null && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
     const learningRate = training.learningRate(step);
-    for (const [path, gradient] of gradients)
+    for (const path of gradientMoments.keys())
       updates.set(
         path,
-        optimizer.update(path, parameters.get(path)!.data, gradient, { gradientScale, learningRate, step }),
+        optimizer.update(path, parameters.get(path)!.data, gradients.get(path)!, { gradientScale, learningRate, step }),
       );
   }
   const view: StepView = { step, player: player.name, parameters, gradients: gradientMoments, taps, updates };

@@ -1,0 +1,223 @@
+// What `fathom bench` measures. Work runs in child processes, one at a time; fathom and its peer take turns, so that a
+// machine that slows down slows both.
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { cpus, loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { createEngine } from "./engine/select.ts";
+import { UserError } from "./errors.ts";
+import { transformer } from "./models/transformer.ts";
+import * as probes from "./probes/index.ts";
+import { stream } from "./random.ts";
+import { openRecorder } from "./runs/events.ts";
+import { initialize } from "./train/initialize.ts";
+import { createOptimizer } from "./train/optimizers.ts";
+import { playerStep, type Training } from "./train/trainer.ts";
+import type { Batch, Dataset } from "./types.ts";
+
+/** A network to time: encoder and decoder layers each, and width; 4 heads, feed-forward 4 x width, pre-LN. */
+export interface Shape {
+  readonly depth: number;
+  readonly width: number;
+}
+
+/** The shapes of `bench step`, and those of `bench depth`. */
+export const stepShapes: readonly Shape[] = [
+  { depth: 2, width: 64 },
+  { depth: 6, width: 64 },
+  { depth: 24, width: 64 },
+  { depth: 24, width: 32 },
+  { depth: 6, width: 128 },
+];
+export const depthShapes: readonly Shape[] = [6, 50, 100, 200].map((depth) => ({ depth, width: 64 }));
+
+const [batchSize, length, vocabulary] = [32, 32, 4000];
+
+/** What a child process measured. */
+export interface Timing {
+  /** One number a step, after three steps of warm-up (one for `bench depth`). */
+  readonly milliseconds: readonly number[];
+  /** From nothing to compiled stages: the time of the first step less that of a later one. */
+  readonly compileMilliseconds: number;
+  readonly parameters: number;
+  /** Largest resident memory of the process so far, bytes. */
+  readonly peakMemory: number;
+}
+
+/** Times training steps of this process: forward, backward, all four probes written to a file, Adam. */
+export async function timeSteps(shape: Shape, threads: number, steps: number, warmup: number): Promise<Timing> {
+  const players = transformer({
+    depth: { encoder: shape.depth, decoder: shape.depth },
+    width: shape.width,
+    heads: 4,
+    feedForward: 4 * shape.width,
+    residual: "pre-ln",
+    norm: "layer-norm",
+    finalNorm: true,
+    activation: "relu",
+    dropout: 0,
+    tiedEmbeddings: "none",
+    vocabulary,
+    labelSmoothing: 0,
+  });
+  const parameters = initialize(players, 1);
+  const adam = { kind: "adam", learningRate: 0.001, beta1: 0.9, beta2: 0.98, epsilon: 1e-9, weightDecay: 0 } as const;
+  const batch = syntheticBatch();
+  const dataset: Pick<Dataset, "batchAt"> = { batchAt: () => batch };
+  const training: Training = {
+    players,
+    parameters,
+    optimizers: new Map(players.map(({ name }) => [name, createOptimizer(adam)])),
+    engine: await createEngine("onnx", { threads }),
+    dataset: dataset as Dataset,
+    seed: 1,
+    steps: 1,
+    learningRate: () => adam.learningRate,
+    clipNorm: null,
+    probes: Object.values(probes),
+    isProbed: () => true,
+    evaluateEverySteps: Infinity,
+    checkpointEverySteps: Infinity,
+  };
+  const folder = mkdtempSync(join(tmpdir(), "fathom-bench-"));
+  const recorder = openRecorder(folder);
+  try {
+    const milliseconds: number[] = [];
+    for (let step = 0; step < 1 + warmup + steps; step++) {
+      const start = performance.now();
+      const { layers } = await playerStep(training, players[0]!, step);
+      recorder.layers(step, layers);
+      milliseconds.push(performance.now() - start);
+    }
+    const timed = milliseconds.slice(1 + warmup);
+    return {
+      milliseconds: timed,
+      compileMilliseconds: milliseconds[0]! - median(timed),
+      parameters: [...parameters.values()].reduce((sum, { data }) => sum + data.length, 0),
+      peakMemory: process.resourceUsage().maxRSS * 1024,
+    };
+  } finally {
+    recorder.close();
+    rmSync(folder, { recursive: true, force: true });
+    await training.engine.dispose();
+  }
+}
+
+/** Random tokens without padding, the same in every process. */
+function syntheticBatch(): Batch {
+  const size = batchSize * length;
+  const shape = [batchSize, length];
+  const tokens = (purpose: string) => ({
+    dtype: "int32" as const,
+    shape,
+    data: Int32Array.from(stream(1, purpose).uniform(new Float64Array(size)), (u) => Math.floor(u * vocabulary)),
+  });
+  const ones = { dtype: "float32" as const, shape, data: new Float32Array(size).fill(1) };
+  const [source, target, labels] = ["source", "target", "labels"].map(tokens);
+  return {
+    tensors: { source: source!, target: target!, labels: labels!, sourceMask: ones, labelWeights: ones },
+    tokens: size,
+  };
+}
+
+/** Median, lowest and highest of several numbers. */
+export interface Spread {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+export const median = (values: readonly number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+};
+
+const spreadOf = (values: readonly number[]): Spread => ({
+  median: median(values),
+  min: Math.min(...values),
+  max: Math.max(...values),
+});
+
+/** One line of `bench step`. */
+export interface StepComparison extends Shape {
+  readonly parameters: number;
+  /** Milliseconds a step: medians of the rounds. */
+  readonly fathom: Spread;
+  /** Absent where no PyTorch was found. */
+  readonly torch?: Spread;
+  /** fathom / torch, round by round. */
+  readonly ratio?: Spread;
+}
+
+/** What was compared with what, on which machine. */
+export interface BenchConditions {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly threads: number;
+  readonly rounds: number;
+  /** One-minute load average before the first measurement. */
+  readonly loadBefore: number;
+  readonly torch: string | null;
+}
+
+export const conditions = (threads: number, rounds: number, torch: string | null): BenchConditions => ({
+  cpu: cpus()[0]?.model ?? "unknown",
+  cores: cpus().length,
+  threads,
+  rounds,
+  loadBefore: loadavg()[0]!,
+  torch,
+});
+
+/** Compares one shape with PyTorch: `rounds` times, fathom then PyTorch, each in a process of its own. */
+export async function compareStep(
+  shape: Shape,
+  options: { threads: number; rounds: number; steps: number; python: string | undefined },
+): Promise<StepComparison> {
+  const { threads, rounds, steps, python } = options;
+  const ours: number[] = [];
+  const theirs: number[] = [];
+  let parameters = 0;
+  for (let round = 0; round < rounds; round++) {
+    const timing = await timeInChild(shape, threads, steps, 3);
+    parameters = timing.parameters;
+    ours.push(median(timing.milliseconds));
+    if (python) theirs.push(median(await timeTorch(python, shape, threads, steps)));
+  }
+  const line = { ...shape, parameters, fathom: spreadOf(ours) };
+  if (!python) return line;
+  return { ...line, torch: spreadOf(theirs), ratio: spreadOf(ours.map((time, i) => time / theirs[i]!)) };
+}
+
+const run = promisify(execFile);
+
+/** Runs {@link timeSteps} in a fresh process. */
+export async function timeInChild(shape: Shape, threads: number, steps: number, warmup: number): Promise<Timing> {
+  const script = fileURLToPath(new URL("../bin/fathom.js", import.meta.url));
+  const args = [script, "bench", "child", "--shape", `${shape.depth}x${shape.width}`];
+  const counts = ["--threads", String(threads), "--steps", String(steps), "--warmup", String(warmup)];
+  const { stdout } = await run(process.execPath, [...args, ...counts]);
+  return JSON.parse(stdout) as Timing;
+}
+
+async function timeTorch(python: string, { depth, width }: Shape, threads: number, steps: number): Promise<number[]> {
+  const script = fileURLToPath(new URL("../scripts/peers/torch_step.py", import.meta.url));
+  const { stdout } = await run(python, [script, ...[depth, width, threads, steps].map(String)]);
+  return (JSON.parse(stdout) as { milliseconds: number[] }).milliseconds;
+}
+
+/** A Python that has PyTorch, and PyTorch's version: the one named, else python3 on the path, else Debian's. */
+export async function findTorch(named: string | undefined): Promise<{ python: string; version: string } | undefined> {
+  for (const python of named ? [named] : ["python3", "/usr/bin/python3"])
+    try {
+      const { stdout } = await run(python, ["-c", "import torch; print(torch.__version__)"]);
+      return { python, version: stdout.trim() };
+    } catch {
+      if (named)
+        throw new UserError(`--python: expected a Python with PyTorch, but "${named} -c 'import torch'" fails`);
+    }
+  return undefined;
+}

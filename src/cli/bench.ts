@@ -1,0 +1,89 @@
+// `fathom bench`: speed, as ratios to PyTorch measured in the same call, and how time and memory grow with depth.
+
+import { UserError } from "../errors.ts";
+import { common, exitCodes, verb } from "./verb.ts";
+
+export const bench = verb({
+  usage: "bench <what>",
+  summary: "speed: a training step beside PyTorch's (step), or time and memory against depth (depth)",
+  positionals: { what: { type: "string", choices: ["step", "depth", "child"], demandOption: true } },
+  options: {
+    shape: { type: "string", array: true, requiresArg: true, describe: "only these: DEPTHxWIDTH, e.g. 6x64" },
+    threads: { type: "number", default: 1, requiresArg: true, describe: "threads of both sides" },
+    rounds: { type: "number", default: 3, requiresArg: true, describe: "times each side is measured, in turns" },
+    steps: { type: "number", default: 8, requiresArg: true, describe: "timed steps a round" },
+    warmup: { type: "number", default: 3, requiresArg: true, hidden: true },
+    python: { type: "string", requiresArg: true, describe: "a Python with PyTorch; python3 if not given" },
+    json: common.json,
+  },
+  examples: [
+    ["fathom bench step", "five shapes, ratio to PyTorch eager where a Python with torch is found"],
+    ["fathom bench step --shape 6x64 --rounds 5", "one shape, more carefully"],
+    ["fathom bench depth", "6, 50, 100 and 200 layers a stack: compile time, time a step, peak memory"],
+  ],
+  async run({ what, shape, threads, rounds, steps, warmup, python, json }) {
+    const { compareStep, conditions, depthShapes, findTorch, median, stepShapes, timeInChild, timeSteps } =
+      await import("../bench.ts");
+    const { table } = await import("./table.ts");
+    const shapes = shape?.map(parseShape);
+    if (what === "child") {
+      console.log(JSON.stringify(await timeSteps(shapes![0]!, threads, steps, warmup)));
+      return exitCodes.done;
+    }
+    const say = (text: string): void => void (json ? undefined : console.error(text));
+    if (what === "depth") {
+      const facts = conditions(threads, 1, null);
+      const lines = [];
+      for (const s of shapes ?? depthShapes) {
+        say(`timing ${s.depth}+${s.depth} layers, width ${s.width} ...`);
+        const { milliseconds, compileMilliseconds, peakMemory } = await timeInChild(s, threads, 5, 1);
+        lines.push({ ...s, step: median(milliseconds), compile: compileMilliseconds, peakMemory });
+      }
+      const perLayer = lines[0]!.step / lines[0]!.depth;
+      const rows = lines.map(({ depth, width, step, compile, peakMemory }) => [
+        `${depth}+${depth}, ${width}`,
+        step.toFixed(0),
+        (step / depth / perLayer).toFixed(2),
+        compile.toFixed(0),
+        (peakMemory / 2 ** 20).toFixed(0),
+      ]);
+      const head = ["layers, width", "ms/step", "ms per layer, relative", "compile ms", "peak MiB"];
+      console.log(json ? JSON.stringify({ ...facts, lines }, null, 2) : table(head, rows));
+      return exitCodes.done;
+    }
+    const torch = await findTorch(python);
+    const facts = conditions(threads, rounds, torch?.version ?? null);
+    if (facts.loadBefore > 0.5) say(`the machine is busy (load ${facts.loadBefore.toFixed(1)}): ratios will scatter`);
+    if (!torch) say("no Python with PyTorch found (python3 -c 'import torch'): no ratios; --python names one");
+    const lines = [];
+    for (const s of shapes ?? stepShapes) {
+      say(`timing ${s.depth}+${s.depth} layers, width ${s.width} ...`);
+      lines.push(await compareStep(s, { threads, rounds, steps, python: torch?.python }));
+    }
+    if (json) console.log(JSON.stringify({ ...facts, lines }, null, 2));
+    else {
+      const range = (spread: { median: number; min: number; max: number } | undefined, digits: number): string =>
+        spread ? `${spread.median.toFixed(digits)} (${spread.min.toFixed(digits)}-${spread.max.toFixed(digits)})` : "-";
+      const rows = lines.map(({ depth, width, fathom, torch, ratio }) => [
+        `${depth}+${depth}, ${width}`,
+        range(fathom, 1),
+        range(torch, 1),
+        range(ratio, 2),
+      ]);
+      console.log(table(["layers, width", "fathom ms/step", "PyTorch ms/step", "ratio"], rows));
+      console.log(
+        `${facts.cpu}, ${facts.cores} cores, load ${facts.loadBefore.toFixed(2)} before; ${threads} thread(s); ` +
+          `PyTorch ${facts.torch ?? "not found"}, eager; batch 32 x 32 tokens, vocabulary 4000, Adam, all probes on; ` +
+          `median (lowest-highest) of ${rounds} rounds of ${steps} steps`,
+      );
+    }
+    return exitCodes.done;
+  },
+});
+
+function parseShape(text: string): { depth: number; width: number } {
+  const [, depth, width] = /^(\d+)x(\d+)$/.exec(text) ?? [];
+  if (!depth || !width || Number(width) % 4 !== 0)
+    throw new UserError(`--shape: expected DEPTHxWIDTH with a width divisible by 4, e.g. 6x64, got "${text}"`);
+  return { depth: Number(depth), width: Number(width) };
+}
