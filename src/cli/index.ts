@@ -2,6 +2,7 @@
 
 export { bench } from "./bench.ts";
 export { compare } from "./compare.ts";
+export { corpus } from "./corpus.ts";
 export { doctor } from "./doctor.ts";
 export { inspect } from "./inspect.ts";
 export { list } from "./list.ts";

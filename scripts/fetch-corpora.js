@@ -1,0 +1,12 @@
+// Run by `npm ci` in this repository after the build: fetches the one corpus package that is not a dependency (Lighthouse
+// would bring 27 of its own) into the cache folder, so that afterwards nothing needs the network. Where that fails, the
+// corpus is fetched when it is first used, and this script is no reason for an installation to fail.
+
+import { softwareMessagesPackages } from "../dist/data/corpora/software-messages.js";
+import { packageDirectories } from "../dist/data/packages.js";
+
+try {
+  await packageDirectories(softwareMessagesPackages);
+} catch (error) {
+  console.error(`software-messages is left to be fetched when it is first used: ${error.message}`);
+}
