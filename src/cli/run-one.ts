@@ -22,7 +22,12 @@ export interface RunResult {
 export async function runOne(
   experimentDir: string,
   run: RunIdentity,
-  options: { signal: AbortSignal; afresh: boolean; onProgress: (progress: Progress) => void },
+  options: {
+    signal: AbortSignal;
+    afresh: boolean;
+    onProgress: (progress: Progress) => void;
+    say: (line: string) => void;
+  },
 ): Promise<RunResult> {
   const runDir = folder.createRunFolder(experimentDir, run.id);
   const finished = (): RunResult | undefined => {
@@ -32,7 +37,9 @@ export async function runOne(
   };
   const before = finished();
   if (before) return before;
-  const lease = await claim(runDir);
+  const lease = await claim(runDir, undefined, (seconds) =>
+    options.say(`${runDir}: an earlier process left this run unfinished; taken over after ${seconds} s of its silence`),
+  );
   if (!lease) {
     const message = `${runDir}: another process works on this run; wait for it, or stop it and try again`;
     throw new TryAgainError(message);

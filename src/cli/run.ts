@@ -30,6 +30,7 @@ export const run = verb({
       const result = await runOne(manifest, entry, {
         signal: interrupt.signal,
         afresh: false,
+        say: (line) => console.error(line),
         onProgress: (progress) => {
           view.update(entry.id, progress);
           tell({ type: "progress", progress });

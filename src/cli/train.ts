@@ -34,6 +34,7 @@ export const train = verb({
       const result = await runOne(experimentFolder(out, config.name), run, {
         signal: interrupt.signal,
         afresh,
+        say,
         onProgress: (progress) => view.update(run.id, progress),
       });
       view.stop();

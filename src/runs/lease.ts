@@ -20,7 +20,7 @@ export interface LeaseTimes {
   readonly beatSeconds: number;
   readonly staleSeconds: number;
 }
-const defaultTimes: LeaseTimes = { beatSeconds: 1, staleSeconds: 15 };
+const defaultTimes: LeaseTimes = { beatSeconds: 1, staleSeconds: 10 };
 
 /** A held lease. */
 export interface Lease {
@@ -43,13 +43,17 @@ setInterval(() => {
 }, workerData.milliseconds);
 `;
 
-/** Claims the lease of a run's folder. Undefined where a living process holds it; where a silent one does, watches it for
- *  `staleSeconds` first. */
-export async function claim(runDir: string, times: LeaseTimes = defaultTimes): Promise<Lease | undefined> {
+/** Claims the lease of a run's folder. Undefined where a living process holds it; where a silent one does, calls `onWatch`
+ *  and watches it for `staleSeconds` first. */
+export async function claim(
+  runDir: string,
+  times: LeaseTimes = defaultTimes,
+  onWatch: (seconds: number) => void = () => {},
+): Promise<Lease | undefined> {
   const folder = join(runDir, leaseFolder);
   ensureFolder(folder);
   const last = latest(folder);
-  if (last > 0 && (await isHeld(path(folder, last), times))) return undefined;
+  if (last > 0 && (await isHeld(path(folder, last), times, onWatch))) return undefined;
 
   const generation = last + 1;
   const holder = { host: hostname(), pid: process.pid, started: new Date().toISOString() };
@@ -86,15 +90,26 @@ export function seemsHeld(runDir: string): boolean {
 }
 
 /** Watches the holder's file until it changes (held) or stays the same for `staleSeconds` (abandoned). */
-async function isHeld(file: string, { beatSeconds, staleSeconds }: LeaseTimes): Promise<boolean> {
+async function isHeld(
+  file: string,
+  { beatSeconds, staleSeconds }: LeaseTimes,
+  onWatch: (seconds: number) => void,
+): Promise<boolean> {
   const first = read(file);
   if (isReleased(first)) return false;
-  const end = performance.now() + staleSeconds * 1000;
+  const start = performance.now();
+  const end = start + staleSeconds * 1000;
+  // Living holders show themselves within a beat or two: most waits need no word.
+  let told = false;
   while (performance.now() < end) {
     await sleep((beatSeconds * 1000) / 4);
     const now = read(file);
     if (isReleased(now)) return false;
     if (now !== first) return true;
+    if (!told && performance.now() - start > 2000 * beatSeconds) {
+      told = true;
+      onWatch(staleSeconds);
+    }
   }
   return false;
 }

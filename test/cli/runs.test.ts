@@ -28,7 +28,7 @@ const recordThreeSteps: typeof executeRun = async (config, runDir, { onProgress 
   recorder.metrics([loss(3, 7 - config.seed, "dev")]);
   recorder.close();
   writeTables(runDir);
-  return { status: "done" };
+  return { status: "done", reason: "" };
 };
 
 let out: string;
@@ -86,7 +86,7 @@ test("a diverged run is a result: exit code 0, recorded with its reason, not run
 test("an interrupted run exits with 130 and the same command goes on with it", async () => {
   execute.mockImplementationOnce(async (_config, _runDir, { signal }) => {
     process.emit("SIGINT");
-    return { status: signal.aborted ? "interrupted" : "done" };
+    return { status: signal.aborted ? "interrupted" : "done", reason: "" };
   });
   const { code, runDir } = await train("--json");
   expect(code).toBe(130);

@@ -46,7 +46,7 @@ test("derived defaults follow the swept value", () => {
 });
 
 test("a swept key may be missing from the base", () => {
-  const { residual: _, ...model } = base.model;
+  const model = { depth: 2, width: 16, heads: 2 };
   expect(expand({ parameters: { "model.residual": { values: ["pre-ln"] } } }, { ...base, model }).runs).toHaveLength(1);
 });
 

@@ -38,8 +38,10 @@ test("a damaged lease of a dead process is taken over", async () => {
   const dir = scratch();
   await (await claim(dir, times))!.release();
   writeFileSync(join(dir, leaseFolder, "000002.json"), '{"host":');
-  const lease = (await claim(dir, { beatSeconds: 0.05, staleSeconds: 0.2 }))!;
+  const watched: number[] = [];
+  const lease = (await claim(dir, { beatSeconds: 0.02, staleSeconds: 0.2 }, (seconds) => watched.push(seconds)))!;
   expect(lease.generation).toBe(3);
+  expect(watched).toEqual([0.2]);
   await lease.release();
 });
 
