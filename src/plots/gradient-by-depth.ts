@@ -88,13 +88,15 @@ function spec(data: ExperimentData): TopLevelSpec {
     JSON.stringify([point.series, point.stack, point.moment, point.end, point.depth]),
   );
   const rows = [...groups.values()].flatMap((same) => {
-    const { value: _, moment, stack, ...point } = same[0]!;
+    const { series: name, stack, moment, end, depth } = same[0]!;
     const drawn = same.map(({ value }) => value).filter((value) => Number.isFinite(value) && value > 0);
     if (drawn.length === 0) return [];
     const [low, high] = extent(drawn);
     return [
       {
-        ...point,
+        series: name,
+        end,
+        depth,
         column: columnOf(stack, moment),
         value: round(median(drawn)),
         low: round(low),
@@ -103,7 +105,7 @@ function spec(data: ExperimentData): TopLevelSpec {
       },
     ];
   });
-  const depths = distinct(rows.map((row) => row.depth)).sort((a, b) => a - b);
+  const depths = distinct(points.map((point) => point.depth)).sort((a, b) => a - b);
   const scales = lineScales(series);
   const legend = lineLegend("scheme", series);
   const x = {

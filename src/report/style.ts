@@ -17,7 +17,7 @@ a { color: var(--link); }
 .wide { overflow-x: auto; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; white-space: nowrap; }
-thead th { background: var(--tint); vertical-align: bottom; font-weight: 600; }
+thead th { background: var(--tint); vertical-align: bottom; font-weight: 600; white-space: normal; }
 td.number, th.number { text-align: right; }
 td.text { white-space: normal; min-width: 12rem; overflow-wrap: anywhere; }
 th.group { text-align: center; border-left: 1px solid var(--line); }

@@ -80,10 +80,9 @@ export function spreadText({ mean: centre, deviation }: Spread, digits = 2): str
 }
 
 function lossSentence(layout: Layout, rows: readonly SummaryRow[]): string {
-  const parts = rows.map((row) => {
-    const against = Number.isFinite(row.unigramEntropy)
-      ? ` against the unigram entropy ${row.unigramEntropy.toFixed(2)}`
-      : "";
+  const parts = rows.map((row, i) => {
+    const entropy = Number.isFinite(row.unigramEntropy) ? row.unigramEntropy.toFixed(2) : "";
+    const against = entropy === "" ? "" : ` against ${i === 0 ? "the unigram entropy " : ""}${entropy}`;
     const loss = Number.isFinite(row.devLoss.mean) ? ` (dev loss ${spreadText(row.devLoss)}${against})` : "";
     return `${row.outcome}${named(layout, row, " at ")}${loss}`;
   });

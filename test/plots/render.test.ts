@@ -1,0 +1,78 @@
+import { mkdtempSync, readFileSync, readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
+import * as registry from "../../src/plots/index.ts";
+import { pngOf, svgOf, textWidth } from "../../src/plots/picture.ts";
+import { parseFormats, renderPlots } from "../../src/plots/render.ts";
+import { experimentFolder } from "./experiment-folder.ts";
+import { syntheticExperiment } from "./synthetic.ts";
+
+const data = syntheticExperiment({ depths: [2, 3], steps: 12 });
+let folder = "";
+beforeAll(() => {
+  folder = experimentFolder(mkdtempSync(path.join(tmpdir(), "fathom-plots-")), data);
+});
+
+test("a folder's figures are written in all formats, and again with the same bytes", async () => {
+  const written = await renderPlots(folder);
+  expect(readdirSync(path.join(folder, "plots")).sort()).toEqual(written.map((file) => path.basename(file)).sort());
+  expect(written).toHaveLength(3 * Object.keys(registry).length);
+  const again = written.filter((file) => file.includes("update-ratio"));
+  const before = again.map((file) => readFileSync(file));
+  expect(await renderPlots(folder, { plots: ["update-ratio"] })).toEqual(again);
+  expect(again.map((file) => readFileSync(file))).toEqual(before);
+});
+
+test("the rows of a folder give the same figures as the rows in memory", async () => {
+  for (const plot of [registry.gradientByLayer, registry.lossCurves]) {
+    await renderPlots(folder, { plots: [plot.name], formats: ["json"] });
+    const written: unknown = JSON.parse(readFileSync(path.join(folder, "plots", `${plot.name}.vl.json`), "utf8"));
+    expect(written).toEqual(JSON.parse(JSON.stringify(plot.spec({ ...data, name: path.basename(folder) }))));
+  }
+});
+
+test("unknown plots and formats are refused with the known names", async () => {
+  await expect(renderPlots(folder, { plots: ["loss-curve"] })).rejects.toThrow(/did you mean "loss-curves"/);
+  expect(() => parseFormats("svg,pdf")).toThrow(UserError);
+  expect(parseFormats("svg, png")).toEqual(["svg", "png"]);
+  await expect(renderPlots(path.join(folder, "nowhere"))).rejects.toThrow(UserError);
+});
+
+test("a plot asked for by name which the rows do not allow is an error, otherwise it is left out and said", async () => {
+  const shallow = syntheticExperiment({ depths: [2], steps: 4 });
+  const other = experimentFolder(mkdtempSync(path.join(tmpdir(), "fathom-plots-")), shallow);
+  await expect(renderPlots(other, { plots: ["gradient-by-depth"] })).rejects.toThrow(/varies model\.depth/);
+  const skipped: string[] = [];
+  await renderPlots(other, { formats: ["json"], onSkip: (name) => skipped.push(name) });
+  expect(skipped).toEqual(["gradient-by-depth"]);
+});
+
+test("a picture does not depend on those drawn before it", async () => {
+  const first = await svgOf("loss-curves", registry.lossCurves.spec(data));
+  await svgOf("gradient-heatmap", registry.gradientHeatmap.spec(data));
+  expect(await svgOf("loss-curves", registry.lossCurves.spec(data))).toBe(first);
+});
+
+test("text is in the picture: without fonts there is less ink", async () => {
+  const svg = await svgOf("loss-curves", registry.lossCurves.spec(data));
+  const [withFonts, without] = [pngOf(svg), pngOf(svg, [])];
+  const width = (png: Uint8Array): number => Buffer.from(png).readUInt32BE(16);
+  expect(width(withFonts)).toBe(width(without));
+  expect(width(withFonts)).toBe(2 * Math.ceil(Number(/width="([\d.]+)"/.exec(svg)![1])));
+  expect(withFonts.length).toBeGreaterThan(without.length * 1.1);
+});
+
+test("what Vega would only warn of is an error that names the plot", async () => {
+  const wrong = { mark: "bar", data: { values: [{ a: 1 }] }, encoding: { x: { field: "a", type: "wrong" } } };
+  await expect(svgOf("some-plot", wrong as never)).rejects.toThrow(/plot some-plot could not be drawn/);
+});
+
+test("text is measured by the font", () => {
+  // DejaVu Sans: "m" is 1995 units of 2048 wide, "i" 569; digits are 1303.
+  expect(textWidth("m", 2048)).toBe(1995);
+  expect(textWidth("i", 2048)).toBe(569);
+  expect(textWidth("10⁻³", 10)).toBeGreaterThan(textWidth("10", 10));
+  expect(textWidth("m", 10, true)).toBeGreaterThan(textWidth("m", 10));
+});
