@@ -58,7 +58,8 @@ function parseDirection(name: string, known: readonly string[]): Direction {
 
 function unknownLanguage(language: string, known: readonly string[]): string {
   const guess = nearest(language, known);
-  return `unknown language "${language}"${guess ? `; did you mean "${guess}"?` : "."} Known: ${known.join(", ")}`;
+  // Codes are so short that any is near any other: a guess must begin alike.
+  return `unknown language "${language}"${guess?.[0] === language[0] ? `; did you mean "${guess}"?` : "."} Known: ${known.join(", ")}`;
 }
 
 /** The share of each direction in training: p proportional to n^(1/T) for n examples at temperature T. T = 1 keeps the
