@@ -1,0 +1,129 @@
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { expect, test } from "vitest";
+import { escapeHtml, html, jsonForScript, programForScript } from "../../src/report/html.ts";
+import { provenance } from "../../src/report/provenance.ts";
+import { questionOf, reportPage, separateIds, type ReportInput } from "../../src/report/page.ts";
+import { writeReport } from "../../src/report/report.ts";
+import { findings, spreadText, summaryOf } from "../../src/report/summary.ts";
+import { experimentFolder } from "../plots/experiment-folder.ts";
+import { syntheticExperiment } from "../plots/synthetic.ts";
+import { recordsOf } from "./records.ts";
+
+const small = syntheticExperiment({ depths: [2, 6], steps: 12 });
+const inputOf = (data = small): ReportInput => ({
+  data,
+  records: recordsOf(data),
+  config: undefined,
+  source: undefined,
+  folder: `results/${data.name}`,
+  files: ["runs.csv"],
+});
+
+/** A page is too long to print where it lacks something. */
+const has = (text: string) => (page: string) => page.includes(text);
+
+test("text put into a template is escaped, in contents and attributes", () => {
+  const name = `<b onclick="x('y')">&`;
+  expect(html`<i title="${name}">${name}</i>`.html).toBe(`<i title="${escapeHtml(name)}">${escapeHtml(name)}</i>`);
+  expect(escapeHtml(name)).not.toMatch(/[<>"']/);
+  expect(html`${[html`<b>1</b>`, html`<b>2</b>`]}`.html).toBe("<b>1</b>\n<b>2</b>");
+});
+
+test("nothing in inlined data or programs ends its script element", () => {
+  expect(jsonForScript({ a: "</script><!--" }).html).not.toContain("<");
+  expect(JSON.parse(jsonForScript({ a: "</script>" }).html)).toEqual({ a: "</script>" });
+  expect(programForScript(`"</script><!--"`).html).toBe(`"<\\/script><\\!--"`);
+});
+
+test("markup in names of runs, schemes and reasons stays text; nothing is fetched; the page is small", async () => {
+  const attack = `<img src=x onerror=alert(1)>"'</script>`;
+  const data = { ...syntheticExperiment({ depths: [2, 6], steps: 12, mark: attack }), name: attack };
+  const input = { ...inputOf(data), source: { path: `a ${attack}`, text: `# ${attack}` } };
+  const page = await reportPage(input);
+  const body = page.slice(page.indexOf("<body>"));
+  // Libraries and data aside, what is left is what a browser reads as markup.
+  const markup = body.replace(/<script[^>]*>[\s\S]*?<\/script>/g, "");
+  expect(markup).toSatisfy(has(escapeHtml(attack)));
+  expect(markup).not.toSatisfy(has("<img"));
+  expect(markup).not.toSatisfy(has("onerror=alert(1)>"));
+  expect(page.match(/<script/g)!.length).toBe(page.match(/<\/script>/g)!.length);
+  expect(/(?:src|href|action|data)\s*=\s*["']?\s*(?:https?:)?\/\//i.exec(markup)).toBeNull();
+  expect(page).toSatisfy(has(escapeHtml("default-src 'none'; script-src 'unsafe-inline'")));
+  expect(Buffer.byteLength(page)).toBeLessThan(5_000_000);
+});
+
+test("figures can be read without scripts: pictures whose ids do not clash, with captions", async () => {
+  const page = await reportPage(inputOf());
+  const markup = page.replace(/<script[^>]*>[\s\S]*?<\/script>/g, "");
+  expect(markup.match(/<svg/g)).toHaveLength(6);
+  const ids = [...markup.matchAll(/\bid="([^"]+)"/g)].map((match) => match[1]);
+  expect(new Set(ids).size).toBe(ids.length);
+  for (const [, used] of markup.matchAll(/url\(#([^)]+)\)/g)) expect(ids).toContain(used);
+  expect(markup.match(/<figcaption>/g)).toHaveLength(6);
+  expect(separateIds(`<a id="x"/><b clip-path="url(#x)"/>`, "p")).toBe(`<a id="p-x"/><b clip-path="url(#p-x)"/>`);
+});
+
+test("the summary has a row a configuration, with spread over the seeds that finished", () => {
+  const data = syntheticExperiment();
+  const rows = summaryOf(data);
+  expect(rows.map(({ values }) => values.join(" "))).toEqual([
+    ...["2", "6", "12"].map((depth) => `post-ln ${depth}`),
+    ...["2", "6", "12"].map((depth) => `pre-ln ${depth}`),
+  ]);
+  expect(rows.map(({ outcome }) => outcome)).toEqual([
+    "learns",
+    "learns in 1, diverged in 1 of 2 seeds",
+    "at the unigram line",
+    "learns",
+    "learns",
+    "learns",
+  ]);
+  const [two, six] = rows as [(typeof rows)[0], (typeof rows)[0]];
+  const dev = data.runs.slice(0, 2).map((run) => run.row.finalDevLoss) as [number, number];
+  expect(two.devLoss.mean).toBeCloseTo((dev[0] + dev[1]) / 2, 12);
+  expect(two.devLoss.deviation).toBeCloseTo(Math.abs(dev[0] - dev[1]) / Math.SQRT2, 12);
+  expect(six.devLoss.count).toBe(1);
+  expect(spreadText(six.devLoss)).toMatch(/^\d\.\d\d$/);
+  expect(two.unlayered.get("embedding")).toEqual({ first: 40, end: 40 });
+});
+
+test("findings name each scheme's losses and ratios by depth", () => {
+  const [post, pre] = findings(syntheticExperiment());
+  expect(post!.panel).toBe("post-ln");
+  expect(post!.sentences[0]).toMatch(
+    /^Learns at depth 2 \(dev loss .*; learns in 1, diverged in 1 of 2 seeds at depth 6 .*; at the unigram line at depth 12 \(dev loss 5\.\d\d/,
+  );
+  expect(post!.sentences[1]).toMatch(/^In the encoder .* 0\.0\d+× at depth 12 at the first step; at the end/);
+  expect(pre!.sentences).toHaveLength(3);
+});
+
+test("the question is the author's first comment, else made of what varies", () => {
+  const text = "# yaml-language-server: $schema=x\n#\n# Does depth kill post-LN?\nname: a\n# later\n";
+  expect(questionOf({ data: small, source: { path: "a.yaml", text } })).toBe("Does depth kill post-LN?");
+  expect(questionOf({ data: small, source: undefined })).toContain("model.residual (post-ln, pre-ln)");
+});
+
+test("provenance groups what runs share and tells what differs", () => {
+  const records = recordsOf(small).map((record, i) => (i === 0 ? { ...record, engine: "wasm" } : record));
+  const page = provenance(records).html;
+  expect(page).toSatisfy(has("onnx (7 of 8 runs)"));
+  expect(page).toSatisfy(has("wasm (1 of 8 runs)"));
+  expect(page).toSatisfy(has("0123456789abcdef0123456789abcdef01234567, with changes that were not committed"));
+  expect(page).toSatisfy(has("ab".repeat(32)));
+});
+
+test("a folder's report is written beside its runs; without losses or layers it still says what there is", async () => {
+  const dir = experimentFolder(mkdtempSync(path.join(tmpdir(), "fathom-report-")), small);
+  const file = await writeReport(dir);
+  expect(file).toBe(path.join(dir, "report.html"));
+  const page = readFileSync(file, "utf8");
+  expect(page).toSatisfy(has("Learns at depth 2"));
+  expect(page).toSatisfy(has("npx fathom train"));
+  const empty = {
+    ...small,
+    runs: small.runs.map((run) => ({ row: { ...run.row, status: "pending" as const }, metrics: [], layers: [] })),
+  };
+  expect(await reportPage({ ...inputOf(empty), records: [] })).toSatisfy(has("no run has recorded a loss yet"));
+});
