@@ -105,13 +105,11 @@ export async function reportPage(input: ReportInput): Promise<string> {
     </html> `.html;
 }
 
-/** The first comment of the author's file that says something, else a question made of what varies. */
+/** The question of the author's file: its first comment that says something, to the end of the paragraph or the next
+ *  `Word:`; else a question made of what varies. */
 export function questionOf({ source, data }: Pick<ReportInput, "source" | "data">): string {
-  const comments = source?.text.split("\n").filter((line) => line.startsWith("#")) ?? [];
-  const said = comments
-    .map((line) => line.replace(/^#+\s*/, "").trim())
-    .find((line) => line !== "" && !line.startsWith("yaml-language-server"));
-  if (said !== undefined) return said;
+  const said = source === undefined ? "" : firstParagraph(source.text).replace(/^Question:\s*/i, "");
+  if (said !== "") return said;
   const layout = layoutOf(data);
   const keys = summaryKeys(layout);
   if (keys.length === 0) return "What reaches each layer of this model, and does it learn?";
@@ -120,6 +118,18 @@ export function questionOf({ source, data }: Pick<ReportInput, "source" | "data"
     return `${key} (${values.slice(0, 6).join(", ")}${values.length > 6 ? ", ..." : ""})`;
   });
   return `How does what reaches each layer, and what is learnt, depend on ${varied.join(" and ")}?`;
+}
+
+function firstParagraph(yaml: string): string {
+  const comments = yaml
+    .split("\n")
+    .filter((line) => line.startsWith("#"))
+    .map((line) => line.replace(/^#+/, "").trim());
+  const start = comments.findIndex((line) => line !== "" && !line.startsWith("yaml-language-server"));
+  if (start < 0) return "";
+  const rest = comments.slice(start + 1);
+  const end = rest.findIndex((line) => line === "" || /^[A-Z]\w*:/.test(line));
+  return [comments[start]!, ...rest.slice(0, end < 0 ? rest.length : end)].join(" ");
 }
 
 function factsOf({ data, records }: ReportInput): string {

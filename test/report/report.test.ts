@@ -100,8 +100,10 @@ test("findings name each scheme's losses and ratios by depth", () => {
 });
 
 test("the question is the author's first comment, else made of what varies", () => {
-  const text = "# yaml-language-server: $schema=x\n#\n# Does depth kill post-LN?\nname: a\n# later\n";
+  const text = "# yaml-language-server: $schema=x\n#\n# Does depth kill post-LN?\n#\nname: a\n# later\n";
   expect(questionOf({ data: small, source: { path: "a.yaml", text } })).toBe("Does depth kill post-LN?");
+  const long = "# Question: does depth\n#   kill it?\n# Command: fathom\nname: a\n";
+  expect(questionOf({ data: small, source: { path: "a.yaml", text: long } })).toBe("does depth kill it?");
   expect(questionOf({ data: small, source: undefined })).toContain("model.residual (post-ln, pre-ln)");
 });
 
