@@ -22,7 +22,10 @@ export const run = verb({
     // Other supervisors open channels too: ours says so.
     const isLaunched = process.env[launchedVariable] !== undefined;
     const view = progressView(isLaunched);
-    const tell = (message: LauncherMessage): void => void (isLaunched && process.send?.(message));
+    // The parent may be gone by now, or go while a message is under way: the run's folder tells what it missed.
+    const tell = (message: LauncherMessage): void => {
+      if (isLaunched && process.connected) process.send!(message, undefined, undefined, () => {});
+    };
     const interrupt = interruption();
     // A run must not outlive the sweep that started it: its channel closes however the parent ends.
     if (isLaunched) process.once("disconnect", interrupt.abort);
