@@ -34,7 +34,8 @@ export interface Layout {
 }
 
 const schemeKey = "model.residual";
-const isDepth = (key: string): boolean => key === "model.depth" || key.startsWith("model.depth.");
+const depthKey = "model.depth";
+const isDepth = (key: string): boolean => key === depthKey || key.startsWith(`${depthKey}.`);
 
 /** The layout of an experiment; panels in order of the runs, lines by number where they are numbers. */
 export function layoutOf(data: ExperimentData): Layout {
@@ -45,14 +46,17 @@ export function layoutOf(data: ExperimentData): Layout {
   const lineKeys = depth.length > 0 ? depth : others.splice(0, 1);
   const panelKeys = [...scheme, ...others];
   const panelOf = (row: RunRow): string => panelKeys.map((key) => labelOf(key, row)).join(" · ");
-  const lineOf = (row: RunRow): string => lineKeys.map((key) => plain(row.config[key])).join("+");
   const rows = data.runs.map((run) => run.row);
+  const valuesOf = (row: RunRow): string[] => lineKeys.map((key) => plain(row.config[key]));
+  // Encoder and decoder may be varied by a key each and yet always be of one depth.
+  const even = depth.length > 1 && rows.every((row) => new Set(valuesOf(row)).size === 1);
+  const lineOf = (row: RunRow): string => (even ? valuesOf(row)[0]! : valuesOf(row).join("+"));
   return {
     panelKeys,
     lineKeys,
     panels: distinct(rows.map(panelOf)),
     lines: distinct(rows.map(lineOf)).sort(byNumber),
-    lineTitle: lineTitle(lineKeys),
+    lineTitle: lineTitle(even ? [depthKey] : lineKeys),
     panelOf,
     lineOf,
   };
@@ -69,7 +73,7 @@ export function configurationName(layout: Layout, row: RunRow): string {
 /** The depth a run is placed at: the first depth key's number; undefined where the depth does not vary as a number. */
 export function depthOf(layout: Layout, row: RunRow): number | undefined {
   const key = layout.lineKeys.find(isDepth);
-  const depth = key === undefined ? undefined : Number(row.config[key]);
+  const depth = key === undefined ? undefined : Number(plain(row.config[key]));
   return depth !== undefined && Number.isFinite(depth) && depth > 0 ? depth : undefined;
 }
 
@@ -79,11 +83,12 @@ export function humanised(key: string): string {
   return word.replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`);
 }
 
-/** A configuration value as a reader would write it; a depth of two numbers as `12+6`. */
+/** A configuration value as a reader would write it; a depth of two numbers as `12+6`, or as one where they are equal. */
 export function plain(value: RunRow["config"][string] | undefined): string {
   if (typeof value === "string" && value.startsWith("{")) {
     const numbers = value.match(/\d+/g);
-    return numbers ? numbers.join("+") : value;
+    if (!numbers) return value;
+    return new Set(numbers).size === 1 ? numbers[0]! : numbers.join("+");
   }
   return String(value ?? "none");
 }
@@ -97,7 +102,7 @@ function lineTitle(keys: readonly string[]): string {
   if (keys.length === 0) return "";
   if (!keys.every(isDepth)) return keys.map(humanised).join(", ");
   if (keys.length > 1) return `depth (layers, ${keys.map(humanised).join("+")})`;
-  return keys[0] === "model.depth" ? "depth (layers a stack)" : `${humanised(keys[0]!)} depth (layers)`;
+  return keys[0] === depthKey ? "depth (layers a stack)" : `${humanised(keys[0]!)} depth (layers)`;
 }
 
 const byNumber = (a: string, b: string): number => {

@@ -21,10 +21,10 @@ interface Point {
 /** The first and the last layer's norm of every run and stack, at both moments. A diverged run has no end. */
 function pointsOf(data: ExperimentData): Point[] {
   const layout = layoutOf(data);
-  // Two depth keys may vary on their own (encoder, decoder): the first is the axis, the second belongs to the series.
+  // Two depths may vary on their own (encoder, decoder): the first is the axis, the second belongs to the series.
   const seriesOf = (row: (typeof data.runs)[number]["row"]): string => {
-    const rest = layout.lineOf(row).split("+").slice(1);
-    return [layout.panelOf(row), ...(layout.lineKeys.length > 1 ? [`decoder ${rest.join("+")}`] : [])]
+    const second = layout.lineOf(row).split("+")[1];
+    return [layout.panelOf(row), second === undefined ? "" : `decoder ${second}`]
       .filter((part) => part !== "")
       .join(" · ");
   };
@@ -55,27 +55,24 @@ function pointsOf(data: ExperimentData): Point[] {
   });
 }
 
-/** `From 2 to 12 layers the gradient of encoder layer 1 at step 0 becomes 0.02× (post-ln), 0.6× (pre-ln)`. */
+/** `From depth 2 to 12 the gradient norm of layer 1 at the end becomes: post-ln encoder 0.02×, decoder 0.001×; ...`. */
 function title(data: ExperimentData): string {
-  const stack = pointsOf(data)[0]?.stack;
-  const points = pointsOf(data).filter(
-    (point) => point.stack === stack && point.moment === "first" && point.end === "first layer",
-  );
-  const [low, high] = extent(points.map((point) => point.depth));
-  const parts = [...groupBy(points, (point) => point.series)].flatMap(([series, own]) => {
-    const at = (depth: number): number =>
-      median(
-        own
-          .filter((point) => point.depth === depth)
-          .map(({ value }) => value)
-          .filter(Number.isFinite),
-      );
-    const ratio = at(high) / at(low);
-    return Number.isFinite(ratio) ? [`${times(ratio)}${series === "" ? "" : ` (${series})`}`] : [];
+  const points = pointsOf(data).filter((point) => point.end === "first layer");
+  const moment = points.some((point) => point.moment === "end") ? "end" : "first";
+  const own = points.filter((point) => point.moment === moment);
+  const [low, high] = extent(own.map((point) => point.depth));
+  const parts = [...groupBy(own, (point) => point.series)].flatMap(([series, inSeries]) => {
+    const ratios = [...groupBy(inSeries, (point) => point.stack)].flatMap(([stack, inStack]) => {
+      const at = (depth: number): number =>
+        median(inStack.flatMap((point) => (point.depth === depth && Number.isFinite(point.value) ? point.value : [])));
+      const ratio = at(high) / at(low);
+      return Number.isFinite(ratio) ? [`${stack} ${times(ratio)}`] : [];
+    });
+    return ratios.length > 0 ? [`${series === "" ? "" : `${series} `}${ratios.join(", ")}`] : [];
   });
-  if (parts.length === 0) return "Gradient of the first and the last layer by depth";
-  const shown = parts.length <= 4 ? parts.join(", ") : `${parts.slice(0, 3).join(", ")} and ${parts.length - 3} more`;
-  return `From depth ${low} to ${high} the gradient norm of ${stack} layer 1 at ${momentName(data, measure, "first")} becomes ${shown}`;
+  if (parts.length === 0) return "Gradient norm of the first and the last layer by depth";
+  const shown = parts.length <= 4 ? parts.join("; ") : `${parts.slice(0, 3).join("; ")}; and ${parts.length - 3} more`;
+  return `From depth ${low} to ${high} the gradient norm of layer 1 ${moment === "end" ? "at the end" : `at ${momentName(data, measure, moment)}`} becomes: ${shown}`;
 }
 
 function spec(data: ExperimentData): TopLevelSpec {

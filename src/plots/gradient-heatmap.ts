@@ -4,7 +4,7 @@ import { layerSeries, type LayerSeries } from "./layer-series.ts";
 import type { Plot } from "./plot.ts";
 import { configurationsOf, type Configuration } from "./profile.ts";
 import { extent, median, round, thinned } from "./statistics.ts";
-import { frame, hiddenNote, logAxis, times } from "./style.ts";
+import { frame, hiddenNote, logAxis, times, wrapped } from "./style.ts";
 import { divergedStep } from "./verdict.ts";
 
 /** Coloured cells in all panels together: what keeps the picture's file small enough for a report. */
@@ -135,7 +135,7 @@ function spec(data: ExperimentData): TopLevelSpec {
       axis,
     };
     return {
-      title: { text: panel.configuration.name, fontSize: 12, anchor: "middle", offset: 4 },
+      title: { text: wrapped(panel.configuration.name, 30), fontSize: 12, anchor: "middle", offset: 4 },
       width,
       height: panelHeight,
       data: { values: cells(panel, bins) },

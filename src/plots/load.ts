@@ -1,6 +1,5 @@
 // From an experiment's folder to the rows that figures and reports are made of.
 
-import type { RunConfig } from "../config/schema.ts";
 import { readExperiment, type ExperimentRun } from "../runs/experiment.ts";
 import { readLayers, readMetrics } from "../runs/tables.ts";
 import type { LayerRow, RunRow } from "../types.ts";
@@ -57,29 +56,28 @@ export function summed(rows: readonly LayerRow[]): LayerRow[] {
 }
 
 /** The keys the sweep varies, and, where runs of `fathom train` stand beside a sweep's (or each other), those in which
- *  their configurations differ: they must not pass for seeds of one configuration. */
+ *  their configurations differ: they must not pass for seeds of one configuration. A key that tells no runs apart which
+ *  others have not told apart already is left out (a scheme decides on its final norm). */
 export function variedKeys(runs: readonly Pick<ExperimentRun, "row" | "config">[]): string[] {
-  const keys = new Set(runs.flatMap(({ row }) => Object.keys(row.config)));
-  if (runs.some(({ row }) => Object.keys(row.config).length < keys.size || keys.size === 0))
-    for (const key of differences(runs.map(({ config }) => config))) if (!covered(keys, key)) keys.add(key);
-  return [...keys];
-}
-
-/** Whether a key or one above or below it is listed: `model.depth` covers `model.depth.encoder`. */
-const covered = (keys: ReadonlySet<string>, key: string): boolean =>
-  [...keys].some((known) => key === known || key.startsWith(`${known}.`) || known.startsWith(`${key}.`));
-
-/** Paths of the values in which configurations differ, seed and name apart. */
-function differences(configs: readonly RunConfig[]): string[] {
-  const flat = configs.map((config) => new Map(leaves(config, "")));
-  const paths = new Set(flat.flatMap((values) => [...values.keys()]));
-  return [...paths].filter(
-    (path) => path !== "seed" && path !== "name" && new Set(flat.map((values) => values.get(path))).size > 1,
-  );
+  const keys = [...new Set(runs.flatMap(({ row }) => Object.keys(row.config)))];
+  if (!runs.some(({ row }) => Object.keys(row.config).length < keys.length || keys.length === 0)) return keys;
+  const flat = runs.map(({ config }) => new Map(leaves(config, "")));
+  const told = runs.map(({ config }) => JSON.stringify(keys.map((key) => valueAt(config, key))));
+  const first = ["model.residual", "model.depth"];
+  const paths = new Set([...first, ...flat.flatMap((values) => [...values.keys()])]);
+  for (const path of paths) {
+    if (path === "seed" || path === "name") continue;
+    const finer = told.map((known, i) => `${known} ${flat[i]!.get(path)}`);
+    if (new Set(finer).size === new Set(told).size) continue;
+    keys.push(path);
+    told.splice(0, told.length, ...finer);
+  }
+  return keys;
 }
 
 function leaves(value: unknown, path: string): [path: string, value: string][] {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return [[path, JSON.stringify(value)]];
+  const whole = typeof value !== "object" || value === null || Array.isArray(value) || path === "model.depth";
+  if (whole) return [[path, JSON.stringify(value)]];
   return Object.entries(value).flatMap(([key, inner]) => leaves(inner, path === "" ? key : `${path}.${key}`));
 }
 

@@ -104,7 +104,9 @@ function spec(data: ExperimentData): TopLevelSpec {
   const start = extent(all.filter((curve) => curve.kind === "seeds").map((curve) => curve.value[0]!))[1];
   const top = Math.min(most, Math.max(quantile(values, 0.98), start, ...unigram.map((row) => row.value[0]!)));
   const pad = Math.max(0.05, (top - least) * 0.05);
-  const domain = [round(least - pad, 3), round(top + pad, 3)];
+  // Below the unigram line there must be room for its label.
+  const lowest = unigram.some((row) => row.value[0]! <= least) ? least - 2 * pad : least - pad;
+  const domain = [round(lowest, 3), round(top + pad, 3)];
   const beyond = values.filter((value) => value > domain[1]!).length;
   const lastStep = Math.max(1, ...all.flatMap((curve) => curve.step));
   const scales = lineScales(layout.lines);
@@ -113,7 +115,7 @@ function spec(data: ExperimentData): TopLevelSpec {
     field: "step",
     type: "quantitative",
     title: "step (optimizer updates)",
-    scale: { domain: [0, lastStep], nice: false },
+    scale: { domain: [0, round(1.02 * lastStep)], nice: false },
     axis: { grid: false, tickCount: 6, format: "d" },
   };
   const y = (field: string): object => ({

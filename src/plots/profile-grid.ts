@@ -2,9 +2,9 @@
 
 import type { TopLevelSpec } from "vega-lite";
 import { layoutOf, type ExperimentData } from "./experiment.ts";
-import type { LayerSeries, Moment } from "./layer-series.ts";
+import type { Moment } from "./layer-series.ts";
 import { firstOverLast, profilesOf, seedNotes, type Measure, type Profile } from "./profile.ts";
-import { distinct, extent, median, round, thinned } from "./statistics.ts";
+import { distinct, extent, groupBy, median, round, thinned } from "./statistics.ts";
 import { frame, hiddenNote, layerTicks, lineLegend, lineScales, logAxis, times } from "./style.ts";
 
 /** What a grid shows besides the profiles themselves. */
@@ -157,36 +157,25 @@ function gridRow(profile: Profile, column: string) {
   };
 }
 
-/** `gradient of encoder layer 1 over layer 12: post-ln 0.031× at step 0, 0.5× at the end; pre-ln 4.1×, 2×`, of each
- *  panel's deepest configuration in the stack farthest from the loss. */
-export function ratioSentence(
-  data: ExperimentData,
-  measure: (run: Parameters<Measure>[0]) => LayerSeries[],
-  what: string,
-): string {
-  const ratios = firstOverLast(data, measure);
-  const stack = ratios[0]?.stack;
-  if (stack === undefined) return `${what}, by layer`;
-  const deepest = new Map<string, (typeof ratios)[number]>();
-  for (const ratio of ratios) {
-    if (ratio.stack !== stack || !Number.isFinite(ratio.first)) continue;
-    const known = deepest.get(ratio.configuration.panel);
-    if (!known || ratio.layers >= known.layers) deepest.set(ratio.configuration.panel, ratio);
-  }
-  const found = [...deepest.values()];
-  if (found.length === 0) return `${what}, by layer: nothing finite was recorded in the ${stack}`;
-  const same = found.every(({ layers }) => layers === found[0]!.layers);
-  const head = `${what} of ${stack} layer 1 over ${same ? `layer ${found[0]!.layers}` : "the last layer"}`;
-  const at = momentName(data, measure, "first");
-  const shown =
-    found.length <= 4
-      ? found
-      : [...found].sort((a, b) => a.first - b.first).filter((_, i, all) => i === 0 || i === all.length - 1);
-  const parts = shown.map(({ configuration, first, end }, i) => {
-    const name = configuration.panel === "" ? "" : `${configuration.panel} `;
-    const [atFirst, atEnd] = i === 0 ? [` at ${at}`, " at the end"] : ["", ""];
-    const later = Number.isFinite(end) ? `${times(end)}${atEnd}` : "no finished run at the end";
-    return `${name}${times(first)}${atFirst}, ${later}`;
+/** `Gradient norm of layer 1 over the last layer, step 0 → at the end: post-ln encoder 1.5× → 0.002×, decoder ...`: of
+ *  each panel's deepest configuration, stack by stack. */
+export function ratioSentence(data: ExperimentData, measure: Measure, what: string): string {
+  const ratios = firstOverLast(data, measure).filter(
+    (ratio) => Number.isFinite(ratio.first) || Number.isFinite(ratio.end),
+  );
+  if (ratios.length === 0) return `${what}, by layer`;
+  const parts = [...groupBy(ratios, (ratio) => ratio.configuration.panel)].map(([panel, inPanel]) => {
+    const stacks = [...groupBy(inPanel, (ratio) => ratio.stack)].map(([stack, inStack]) => {
+      const { layers, first, end } = inStack.reduce((deepest, ratio) =>
+        ratio.layers >= deepest.layers ? ratio : deepest,
+      );
+      return { layers, text: `${stack} ${ratioText(first)} → ${ratioText(end)}` };
+    });
+    const depth = distinct(stacks.map(({ layers }) => layers)).join("+");
+    return `${panel === "" ? "" : `${panel}, `}${depth} layers: ${stacks.map(({ text }) => text).join(", ")}`;
   });
-  return `${head}: ${parts.join(found.length <= 4 ? "; " : " (smallest of the schemes); ")}${found.length > 4 ? " (largest)" : ""}`;
+  const shown = parts.length <= 4 ? parts.join("; ") : `${parts.slice(0, 3).join("; ")}; and ${parts.length - 3} more`;
+  return `${what} of the first layer over the last, ${momentName(data, measure, "first")} → at the end. ${shown}`;
 }
+
+const ratioText = (ratio: number): string => (Number.isNaN(ratio) ? "–" : times(ratio));

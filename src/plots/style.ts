@@ -2,7 +2,7 @@
 // report whatever the page's text is, so that one drawing serves light and dark.
 
 import type { TopLevelSpec } from "vega-lite";
-import { quantile, extent } from "./statistics.ts";
+import { extent, median } from "./statistics.ts";
 
 /** Verdana has the widths of DejaVu Sans (which pictures are set in) where a reader's machine lacks the latter. */
 export const fontFamily = "DejaVu Sans, Verdana, sans-serif";
@@ -29,7 +29,9 @@ export function lineScales(lines: readonly string[]): { color: object; shape: ob
 /** The legend of lines: above the panels, in rows; none for a single unnamed line. */
 export function lineLegend(title: string, lines: readonly string[]): object | null {
   if (lines.length < 2) return null;
-  return { title, titleOrient: "left", orient: "top", columns: Math.min(lines.length, 6), symbolOpacity: 1 };
+  const longest = Math.max(...lines.map((line) => line.length));
+  const columns = Math.max(1, Math.min(lines.length, Math.floor(100 / (longest + 5))));
+  return { title, titleOrient: "left", orient: "top", columns, symbolOpacity: 1, titleLimit: 400, labelLimit: 0 };
 }
 
 /** What all specifications share. */
@@ -109,23 +111,24 @@ export interface LogAxis {
   readonly hidden: { readonly zero: number; readonly nonFinite: number; readonly beyond: number };
 }
 
-/** Limits that hold every positive value, except that a few outliers (under 0.5 % a side) more than a decade away from
- *  the rest are cut off; ticks at powers of ten, or at 1, 2 and 5 where fewer than two decades are spanned. */
+/** The widest axis: twelve decades to either side of the median. What a diverging run leaves beyond is cut off. */
+const reach = 1e12;
+
+/** Limits that hold every positive value within twelve decades of the median, and at least a decade; ticks at powers of
+ *  ten, with 2 and 5 or 3 between them where there are few. */
 export function logAxis(values: readonly number[], include: readonly number[] = []): LogAxis {
   const positive = values.filter((value) => Number.isFinite(value) && value > 0);
   const zero = values.filter((value) => value <= 0).length;
   const nonFinite = values.filter((value) => !Number.isFinite(value)).length;
-  const [least, most] = extent(positive);
   if (positive.length === 0) return { domain: [0.1, 10], axis: ticks(0.1, 10), hidden: { zero, nonFinite, beyond: 0 } };
-  let low = quantile(positive, 0.005);
-  let high = quantile(positive, 0.995);
-  if (least > low / 10) low = least;
-  if (most < high * 10) high = most;
-  for (const value of include) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  const middle = median(positive);
+  const [low, high] = extent([
+    ...positive.filter((value) => value > middle / reach && value < middle * reach),
+    ...include,
+  ]);
   // Less than a decade would show noise as large as a finding.
   const widen = Math.max(1, Math.sqrt((10 * low) / high));
   const margin = widen * Math.max(1.1, (high / low) ** 0.04);
-
   const domain: [number, number] = [Number((low / margin).toPrecision(3)), Number((high * margin).toPrecision(3))];
   const beyond = positive.filter((value) => value < domain[0] || value > domain[1]).length;
   return { domain, axis: ticks(...domain), hidden: { zero, nonFinite, beyond } };

@@ -5,7 +5,7 @@ import type { RunRow } from "../types.ts";
 import { groupBy } from "./statistics.ts";
 
 /** What became of a run. */
-export type Outcome = "learns" | "at the unigram line" | "above the unigram line" | "diverged" | "unfinished";
+export type Outcome = "learns" | "at the unigram line" | "still above the unigram line" | "diverged" | "unfinished";
 
 /** Nats around the unigram entropy within which a loss counts as on the line: the loss of one batch or of a small dev
  *  set strays this far without the model having learnt anything from its input. */
@@ -17,7 +17,7 @@ export function outcomeOf(row: RunRow): Outcome {
   const loss = finalLoss(row);
   if (row.status !== "done" || !Number.isFinite(loss) || !Number.isFinite(row.unigramEntropy)) return "unfinished";
   if (loss < row.unigramEntropy - unigramMargin) return "learns";
-  return loss <= row.unigramEntropy + unigramMargin ? "at the unigram line" : "above the unigram line";
+  return loss <= row.unigramEntropy + unigramMargin ? "at the unigram line" : "still above the unigram line";
 }
 
 /** The final dev loss, or the final train loss of a run without evaluation. Nats a target. */
