@@ -61,12 +61,18 @@ const dataSchema = (names: Registries) =>
       directions: z
         .union([
           z
-            .array(z.string().regex(/^[A-Za-z]+(-[A-Za-z]+)+$/, "expected a direction such as en-de"))
+            .array(z.string().regex(/^[A-Za-z]+(-[A-Za-z0-9]+)+$/, "expected a direction such as en-de"))
             .min(1)
             .refine(unique, "expected each direction once"),
           z.literal("many-to-many"),
         ])
         .describe("translation directions such as en-de, or many-to-many for all pairs of the corpus"),
+      languages: z
+        .array(z.string().regex(/^[A-Za-z]+(-[A-Za-z0-9]+)*$/, "expected a language code such as de"))
+        .min(2)
+        .refine(unique, "expected each language once")
+        .optional()
+        .describe("the languages of many-to-many; all of the corpus if not given"),
       vocabulary: z
         .strictObject({
           kind: z
@@ -85,6 +91,14 @@ const dataSchema = (names: Registries) =>
         .max(100)
         .default(1)
         .describe("sampling of directions: 1 in proportion to their size, larger values nearer to uniform"),
+    })
+    .superRefine((data, context) => {
+      if (data.languages && data.directions !== "many-to-many")
+        context.addIssue({
+          code: "custom",
+          path: ["languages"],
+          message: "expected data.languages only with data.directions: many-to-many; remove one of the two",
+        });
     })
     .describe("what is translated");
 
