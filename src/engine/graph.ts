@@ -77,6 +77,10 @@ interface View {
 /** A rule turns a node into one that does more, and names the producers it has swallowed. */
 type Rule = (node: Node, view: View) => { node: Node; swallowed: readonly string[] } | undefined;
 
+/** Whether `node` has the shape of the value `name` it would be fused with: broadcasting may have made it larger. */
+const keepsShape = (node: Node, name: string, view: View): boolean =>
+  view.shape(node.outputs[0]!).join() === view.shape(name).join();
+
 const isProduct = (node: Node | undefined): node is Node =>
   node?.op === "FusedMatMul" || (node?.op === "Gemm" && node.inputs.length === 2);
 
@@ -101,7 +105,7 @@ const biasIntoGemm: Rule = (node, view) => {
     const product = view.producer(name);
     const bias = node.inputs[1 - i]!;
     if (product?.op !== "Gemm" || product.inputs.length > 2 || !view.isPrivate(name)) continue;
-    if (view.shape(bias).length !== 1) continue;
+    if (view.shape(bias).length !== 1 || !keepsShape(node, name, view)) continue;
     return { node: { ...product, inputs: [...product.inputs, bias], outputs: node.outputs }, swallowed: [name] };
   }
   return undefined;
@@ -113,7 +117,7 @@ const scaleIntoProduct: Rule = (node, view) => {
   for (const [i, name] of node.inputs.entries()) {
     const product = view.producer(name);
     const factor = view.scalar(node.inputs[1 - i]!);
-    if (factor === undefined || !isProduct(product) || !view.isPrivate(name)) continue;
+    if (factor === undefined || !isProduct(product) || !view.isPrivate(name) || !keepsShape(node, name, view)) continue;
     const alpha = (product.attributes["alpha"] as { float: number } | undefined)?.float ?? 1;
     const attributes = { ...product.attributes, alpha: { float: alpha * factor } };
     return { node: { ...product, outputs: node.outputs, attributes }, swallowed: [name] };
