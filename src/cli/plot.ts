@@ -10,6 +10,7 @@ export const plot = verb({
     plot: {
       type: "string",
       array: true,
+      nargs: 1,
       requiresArg: true,
       describe: "draw this one only (repeat for several); `fathom list plot` names them",
     },

@@ -105,7 +105,8 @@ function lineTitle(keys: readonly string[]): string {
   return keys[0] === depthKey ? "depth (layers a stack)" : `${humanised(keys[0]!)} depth (layers)`;
 }
 
-const byNumber = (a: string, b: string): number => {
+/** Orders labels by the numbers they start with; leaves others where they are. */
+export const byNumber = (a: string, b: string): number => {
   const difference = Number.parseFloat(a) - Number.parseFloat(b);
   return Number.isNaN(difference) ? 0 : difference;
 };

@@ -1,10 +1,11 @@
 // The report as HTML: a pure function of what the runs left. All text passes through the escaping template.
 
 import type { RunConfig } from "../config/schema.ts";
-import { layoutOf, plain, type ExperimentData } from "../plots/experiment.ts";
+import { byNumber, layoutOf, plain, type ExperimentData } from "../plots/experiment.ts";
 import * as registry from "../plots/index.ts";
 import { svgOf } from "../plots/picture.ts";
 import { unmet, type Plot } from "../plots/plot.ts";
+import { distinct } from "../plots/statistics.ts";
 
 import type { RunRecord } from "../runs/run-folder.ts";
 import { html, jsonForScript, programForScript, raw, type Html } from "./html.ts";
@@ -114,7 +115,7 @@ export function questionOf({ source, data }: Pick<ReportInput, "source" | "data"
   const keys = summaryKeys(layout);
   if (keys.length === 0) return "What reaches each layer of this model, and does it learn?";
   const varied = keys.map((key) => {
-    const values = [...new Set(data.runs.map((run) => plain(run.row.config[key])))];
+    const values = distinct(data.runs.map((run) => plain(run.row.config[key]))).sort(byNumber);
     return `${key} (${values.slice(0, 6).join(", ")}${values.length > 6 ? ", ..." : ""})`;
   });
   return `How does what reaches each layer, and what is learnt, depend on ${varied.join(" and ")}?`;

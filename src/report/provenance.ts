@@ -1,7 +1,7 @@
 // What made an experiment, how to repeat it, and what its numbers cannot say.
 
 import type { RunConfig } from "../config/schema.ts";
-import type { ExperimentData } from "../plots/experiment.ts";
+import { humanised, type ExperimentData } from "../plots/experiment.ts";
 import { configurationsOf } from "../plots/profile.ts";
 import { distinct, extent } from "../plots/statistics.ts";
 import type { RunRecord } from "../runs/run-folder.ts";
@@ -12,11 +12,7 @@ import type { ReportInput } from "./page.ts";
 export function provenance(records: readonly RunRecord[]): Html {
   if (records.length === 0) return html`<p>No run has begun.</p>`;
   const facts: [name: string, of: (record: RunRecord) => string][] = [
-    [
-      "engine",
-      ({ engine, details }) =>
-        [engine || "not chosen", ...Object.entries(details).map(([key, value]) => `${key} ${text(value)}`)].join(", "),
-    ],
+    ["engine", ({ engine }) => engine || "not chosen"],
     [
       "versions",
       ({ versions }) =>
@@ -52,8 +48,20 @@ export function provenance(records: readonly RunRecord[]): Html {
       });
       return html`<dt>${name}</dt>
         ${items}`;
-    })}
+    })}${details(records)}
   </dl>`;
+}
+
+/** What else runs recorded, each key with the values it took. */
+function details(records: readonly RunRecord[]): Html {
+  const keys = distinct(records.flatMap((record) => Object.keys(record.details)));
+  if (keys.length === 0) return html``;
+  const lines = keys.map((key) => {
+    const values = distinct(records.flatMap((record) => (key in record.details ? text(record.details[key]) : [])));
+    return `${humanised(key)} ${values.slice(0, 12).join(" | ")}${values.length > 12 ? " | ..." : ""}`;
+  });
+  return html`<dt>details</dt>
+    ${lines.map((line) => html`<dd>${line}</dd>`)}`;
 }
 
 /** The commands that make the experiment again, and links to what lies beside the report. */

@@ -3,7 +3,7 @@
 import { layoutOf, plain, humanised, type ExperimentData, type Layout, type RunData } from "../plots/experiment.ts";
 import { endCount, layerSeries, valueAt } from "../plots/layer-series.ts";
 import { configurationsOf, firstOverLast, type Configuration, type FirstOverLast } from "../plots/profile.ts";
-import { mean, median, standardDeviation } from "../plots/statistics.ts";
+import { distinct, groupBy, mean, median, standardDeviation } from "../plots/statistics.ts";
 import { times } from "../plots/style.ts";
 import { outcomeWords } from "../plots/verdict.ts";
 
@@ -80,14 +80,20 @@ export function spreadText({ mean: centre, deviation }: Spread, digits = 2): str
 }
 
 function lossSentence(layout: Layout, rows: readonly SummaryRow[]): string {
-  const parts = rows.map((row, i) => {
-    const entropy = Number.isFinite(row.unigramEntropy) ? row.unigramEntropy.toFixed(2) : "";
-    const against = entropy === "" ? "" : ` against ${i === 0 ? "the unigram entropy " : ""}${entropy}`;
-    const loss = Number.isFinite(row.devLoss.mean) ? ` (dev loss ${spreadText(row.devLoss)}${against})` : "";
-    return `${row.outcome}${named(layout, row, " at ")}${loss}`;
+  const entropies = distinct(
+    rows.flatMap(({ unigramEntropy }) => (Number.isFinite(unigramEntropy) ? unigramEntropy.toFixed(2) : [])),
+  );
+  const parts = [...groupBy(rows, (row) => row.outcome)].map(([outcome, same]) => {
+    const where =
+      layout.lineKeys.length === 0
+        ? ""
+        : ` at ${lineWord(layout)} ${same.map((row) => row.configuration.line).join(", ")}`;
+    const losses = same.filter((row) => Number.isFinite(row.devLoss.mean)).map((row) => spreadText(row.devLoss));
+    return `${outcome}${where}${losses.length > 0 ? ` (dev loss ${losses.join(", ")})` : ""}`;
   });
   const text = parts.join("; ");
-  return text === "" ? "" : `${text[0]!.toUpperCase()}${text.slice(1)}.`;
+  const against = entropies.length > 0 ? ` The unigram entropy is ${entropies.join(" or ")}.` : "";
+  return text === "" ? "" : `${text[0]!.toUpperCase()}${text.slice(1)}.${against}`;
 }
 
 function gradientSentences(layout: Layout, rows: readonly SummaryRow[]): string[] {
@@ -108,11 +114,12 @@ function gradientSentences(layout: Layout, rows: readonly SummaryRow[]): string[
 export const ratioText = (ratio: number): string => (Number.isNaN(ratio) ? "–" : times(ratio));
 
 /** `<before>depth 12`; empty where there is one line only. */
-function named(layout: Layout, row: SummaryRow, before: string): string {
-  if (layout.lineKeys.length === 0) return "";
-  const name = layout.lineKeys[0]!.startsWith("model.depth") ? "depth" : humanised(layout.lineKeys[0]!);
-  return `${before}${name} ${row.configuration.line}`;
-}
+const named = (layout: Layout, row: SummaryRow, before: string): string =>
+  layout.lineKeys.length === 0 ? "" : `${before}${lineWord(layout)} ${row.configuration.line}`;
+
+/** What lines differ in, as a word: `depth`, `learning rate`. */
+const lineWord = (layout: Layout): string =>
+  layout.lineKeys[0]!.startsWith("model.depth") ? "depth" : humanised(layout.lineKeys[0]!);
 
 function spread(values: readonly number[]): Spread {
   const finite = values.filter(Number.isFinite);

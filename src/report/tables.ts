@@ -76,7 +76,7 @@ export function gradientTable(data: ExperimentData, rows: readonly SummaryRow[])
           <tr>
             ${keys.map((key) => html`<th rowspan="2">${humanised(key)}</th>`)}
             ${stacks.map((stack) => html`<th colspan="2" class="group">${stack}: first layer / last</th>`)}
-            ${others.map((stack) => html`<th colspan="2" class="group">${stack}, apart from layers</th>`)}
+            ${others.map((stack) => html`<th colspan="2" class="group">${stacks.includes(stack) ? `${stack} final norm` : stack}</th>`)}
           </tr>
           <tr>
             ${[...stacks, ...others].map(
@@ -93,8 +93,8 @@ export function gradientTable(data: ExperimentData, rows: readonly SummaryRow[])
     </div>
     <p class="note">
       Gradient norms of single batches before clipping, over all parameters of a layer; medians over seeds; end: median
-      of the last tenth of the recorded steps, of runs that finished. Embedding, final norms and output are kept apart
-      from the layers: with them, a ratio would show the scale of the embedding.
+      of the last tenth of the recorded steps, of runs that finished. Embedding, final norms and output belong to no
+      layer and are kept apart: with them, a ratio would show the scale of the embedding.
     </p>`;
 }
 

@@ -1,7 +1,8 @@
 import { mkdtempSync, readFileSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
+import { main } from "../../src/cli/main.ts";
 import { UserError } from "../../src/errors.ts";
 import * as registry from "../../src/plots/index.ts";
 import { pngOf, svgOf, textWidth } from "../../src/plots/picture.ts";
@@ -47,6 +48,19 @@ test("a plot asked for by name which the rows do not allow is an error, otherwis
   const skipped: string[] = [];
   await renderPlots(other, { formats: ["json"], onSkip: (name) => skipped.push(name) });
   expect(skipped).toEqual(["gradient-by-depth"]);
+});
+
+test("the command line prints what it wrote, and refuses what it cannot draw with exit code 2", async () => {
+  const printed: string[] = [];
+  const log = vi.spyOn(console, "log").mockImplementation((line: string) => void printed.push(line));
+  const error = vi.spyOn(console, "error").mockImplementation((line: string) => void printed.push(line));
+  expect(await main(["plot", folder, "--plot", "loss-curves", "--format", "json", "--json"])).toBe(0);
+  expect(JSON.parse(printed.pop()!)).toEqual([path.join(folder, "plots", "loss-curves.vl.json")]);
+  expect(await main(["plot", folder, "--plot", "loss"])).toBe(2);
+  expect(printed.pop()).toContain("Known: activation-gradient-by-layer, ");
+  expect(await main(["report", path.join(folder, "nowhere")])).toBe(2);
+  log.mockRestore();
+  error.mockRestore();
 });
 
 test("a picture does not depend on those drawn before it", async () => {

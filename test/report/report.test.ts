@@ -93,7 +93,7 @@ test("findings name each scheme's losses and ratios by depth", () => {
   const [post, pre] = findings(syntheticExperiment());
   expect(post!.panel).toBe("post-ln");
   expect(post!.sentences[0]).toMatch(
-    /^Learns at depth 2 \(dev loss .*; learns in 1, diverged in 1 of 2 seeds at depth 6 .*; at the unigram line at depth 12 \(dev loss 5\.\d\d/,
+    /^Learns at depth 2 \(dev loss .*\); learns in 1, diverged in 1 of 2 seeds at depth 6 .*; at the unigram line at depth 12 \(dev loss 5\.\d\d .*\)\. The unigram entropy is 5\.62\.$/,
   );
   expect(post!.sentences[1]).toMatch(/^In the encoder .* 0\.0\d+× at depth 12 at the first step; at the end/);
   expect(pre!.sentences).toHaveLength(3);
