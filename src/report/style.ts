@@ -6,7 +6,7 @@ export const styleSheet = `
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-main { max-width: 58rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
+main { max-width: 62rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.3rem; margin: 2.6rem 0 .6rem; padding-bottom: .25rem; border-bottom: 1px solid var(--line); }
 h3 { font-size: 1.05rem; line-height: 1.35; margin: 0 0 .5rem; }
@@ -16,10 +16,10 @@ a { color: var(--link); }
 .facts, figcaption, .note { color: var(--soft); font-size: .9rem; }
 .wide { overflow-x: auto; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .32rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; white-space: nowrap; }
+th, td { padding: .32rem .55rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; white-space: nowrap; }
 thead th { background: var(--tint); vertical-align: bottom; font-weight: 600; white-space: normal; }
 td.number, th.number { text-align: right; }
-td.text { white-space: normal; min-width: 12rem; overflow-wrap: anywhere; }
+td.text { white-space: normal; min-width: 13rem; overflow-wrap: anywhere; }
 th.group { text-align: center; border-left: 1px solid var(--line); }
 figure { margin: 2rem 0 2.6rem; }
 figcaption { margin-top: .5rem; max-width: 48rem; }
