@@ -34,7 +34,12 @@ describe.each(Object.entries(cases))("%s", (_, overrides) => {
     expect(got.taps.length).toBe(want.taps.length);
     got.taps.forEach((tap, i) => {
       const twin = want.taps[i]!;
-      expect([tap.stack, tap.layer, tap.component, tap.point]).toEqual([twin.stack, twin.layer, twin.component, twin.point]);
+      expect([tap.stack, tap.layer, tap.component, tap.point]).toEqual([
+        twin.stack,
+        twin.layer,
+        twin.component,
+        twin.point,
+      ]);
       for (const signal of ["activation", "gradient"] as const) {
         expect(tap[signal].count).toBe(twin[signal].count);
         expect(tap[signal].max / twin[signal].max).toBeCloseTo(1, 3);
