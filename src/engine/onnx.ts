@@ -68,6 +68,7 @@ function onnxEngine(threads: number): Engine {
   const loaded = new Map<string, Promise<Loaded>>();
   const plans = new Map<string, Promise<Plan>>();
   const pool = bufferPool(() => plans.clear());
+  const identity = numbering();
 
   const load = async (key: string, compiled: () => CompiledStage): Promise<Loaded> => {
     const stage = compiled();
@@ -88,7 +89,7 @@ function onnxEngine(threads: number): Engine {
     tapped: boolean,
   ) => {
     const shapes = Object.entries(batch.tensors).map(([name, { shape }]) => [name, shape]);
-    const key = JSON.stringify([player.name, mode, tapped, shapes]);
+    const key = JSON.stringify([identity(player), identity(parameters), mode, tapped, shapes]);
     // Growing a shared buffer clears the plans, this one included: it is then laid out again, on buffers large enough.
     for (;;) {
       const plan = await remember(plans, key, () => layOut(player, parameters, batch, mode, tapped, pool, loadStage));
@@ -360,6 +361,16 @@ const pick = (carry: Carry, keys: readonly string[]): Carry => {
     assert(carry[key], `a stage reads "${key}", which neither the batch nor a stage before it gives`);
   return Object.fromEntries(keys.map((key) => [key, carry[key]!]));
 };
+
+/** A function that numbers objects: plans belong to one player and its parameters, whatever their names. */
+function numbering(): (object: object) => number {
+  const numbers = new WeakMap<object, number>();
+  let next = 0;
+  return (object) => {
+    if (!numbers.has(object)) numbers.set(object, next++);
+    return numbers.get(object)!;
+  };
+}
 
 /** The value under `key`, made once, even if asked for again while it is being made. */
 function remember<T>(map: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {

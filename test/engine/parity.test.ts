@@ -52,3 +52,19 @@ describe.each(Object.entries(cases))("%s", (_, overrides) => {
     await engine.dispose();
   });
 });
+
+test("an engine keeps models apart that have the same names and shapes", async () => {
+  const batch = randomBatch(3, 8, 50);
+  const models = [1, 2].map((seed) => build(smallTransformer(), seed));
+  const shared = await engines.onnx.create({ threads: 1 });
+  for (const { players, parameters } of models) {
+    const own = await engines.onnx.create({ threads: 1 });
+    const [a, b] = [
+      await shared.evaluate(players[0]!, parameters, batch),
+      await own.evaluate(players[0]!, parameters, batch),
+    ];
+    expect(a).toEqual(b);
+    await own.dispose();
+  }
+  await shared.dispose();
+});
