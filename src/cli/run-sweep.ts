@@ -1,6 +1,7 @@
 // What `fathom sweep` does: plans all runs of an experiment, runs what is not finished, and makes the table, figures and
 // report. Heavy to import, so sweep.ts loads it when it is asked for.
 
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadSweep } from "../config/load.ts";
@@ -10,7 +11,7 @@ import * as launchers from "../launchers/index.ts";
 import type { Job, Outcome } from "../launchers/launcher.ts";
 import { lookup } from "../registry.ts";
 import { readExperiment, statusOf, writeRunsCsv } from "../runs/experiment.ts";
-import { freezePlan, planRuns, type ManifestEntry, type Plan } from "../runs/manifest.ts";
+import { freezePlan, keepAuthorsFile, planRuns, type ManifestEntry, type Plan } from "../runs/manifest.ts";
 import { createRunFolder, readRun, runFolder, updateRun } from "../runs/run-folder.ts";
 import type { RunRow } from "../types.ts";
 import { progressView } from "./progress.ts";
@@ -49,6 +50,7 @@ export async function runSweep(args: SweepArguments): Promise<number> {
     return exitCodes.done;
   }
   freezePlan(experimentDir, plan);
+  keepAuthorsFile(experimentDir, readFileSync(file, "utf8"), overrides);
 
   const due = decided.filter((d) => d.action === "run");
   say(`${experimentDir}: ${decided.length} runs, ${decided.length - due.length} finished, ${due.length} to run`);

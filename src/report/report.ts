@@ -4,18 +4,15 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { loadExperiment, type LoadedExperiment } from "../plots/load.ts";
-
 import { readRun } from "../runs/run-folder.ts";
+import { authorsFile } from "../runs/manifest.ts";
 import { reportPage } from "./page.ts";
-
-/** The author's file, where a sweep has kept a copy of it beside its manifest. */
-const authorsFile = "experiment.yaml";
 
 /** Writes `report.html` into an experiment's folder and gives its path. Reads only what the runs wrote. Throws
  *  `UserError` where the folder is no experiment. `loaded` saves reading the folder again. */
 export async function writeReport(experimentDir: string, loaded?: LoadedExperiment): Promise<string> {
   const { data, runs } = loaded ?? loadExperiment(experimentDir);
-  const source = path.join(experimentDir, authorsFile);
+  const source = authorsFile(experimentDir);
   const page = await reportPage({
     data,
     records: runs.flatMap(({ dir }) => readRun(dir) ?? []),

@@ -40,6 +40,23 @@ export function freezePlan(experimentDir: string, { entries, added }: Plan): voi
   if (added.length > 0) writeWhole(manifestFile(experimentDir), entries.map((e) => `${JSON.stringify(e)}\n`).join(""));
 }
 
+/** The author's file, kept beside the manifest for the report: the question it asks, and how to ask it again. */
+export const authorsFile = (experimentDir: string): string => join(experimentDir, "experiment.yaml");
+
+const overridesMark = "# overrides of this sweep: ";
+
+/** Keeps a copy of the configuration that was last swept, with its overrides on a line of their own. */
+export function keepAuthorsFile(experimentDir: string, text: string, overrides: readonly string[]): void {
+  const last = overrides.length > 0 ? `${overridesMark}${JSON.stringify(overrides)}\n` : "";
+  writeWhole(authorsFile(experimentDir), `${text.trimEnd()}\n${last}`);
+}
+
+/** The overrides noted in a kept copy. */
+export function keptOverrides(text: string): string[] {
+  const line = text.trimEnd().split("\n").at(-1)!;
+  return line.startsWith(overridesMark) ? (JSON.parse(line.slice(overridesMark.length)) as string[]) : [];
+}
+
 /** The runs of an experiment; none where nothing was planned. A `UserError` where a line was changed by hand. */
 export function readManifest(experimentDir: string): ManifestEntry[] {
   const file = manifestFile(experimentDir);

@@ -1,7 +1,8 @@
 // The safetensors format (https://github.com/huggingface/safetensors): a little-endian header length, a JSON header with
 // dtype, shape and offsets of every tensor, and the bytes. No package writes it from Node.
 import { readFileSync } from "node:fs";
-import { UserError } from "../errors.ts";
+import { z } from "zod";
+import { messageOf, UserError } from "../errors.ts";
 import { sizeOf } from "../stage.ts";
 
 /** A tensor as stored. */
@@ -38,31 +39,46 @@ export function encodeSafetensors(
   return bytes;
 }
 
-/** Reads a safetensors file of float32 and int32 tensors. Throws a `UserError` that names the file if it is damaged. */
+const natural = z.int().nonnegative();
+const entrySchema = z.object({
+  dtype: z.enum(["F32", "I32"]),
+  shape: z.array(natural),
+  data_offsets: z.tuple([natural, natural]),
+});
+const headerSchema = z.object({ __metadata__: z.record(z.string(), z.string()).default({}) }).catchall(entrySchema);
+
+/** Reads a safetensors file of float32 and int32 tensors. Throws a `UserError` that names the file if it is missing or
+ *  damaged. */
 export function readSafetensors(file: string): {
   tensors: Map<string, StoredTensor>;
   metadata: Record<string, string>;
 } {
-  const bytes = readFileSync(file);
   const damaged = (what: string): UserError =>
     new UserError(`${file}: expected a safetensors file, but ${what}; the file is damaged or of another kind`);
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(file);
+  } catch (error) {
+    throw new UserError(`${file}: expected a safetensors file that can be read, got ${messageOf(error)}`);
+  }
   if (bytes.length < 8) throw damaged("it is shorter than a header");
   const headerBytes = Number(bytes.readBigUInt64LE(0));
   if (headerBytes > maxHeaderBytes || 8 + headerBytes > bytes.length) throw damaged("its header is cut off");
-  let header: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
+  let json: unknown;
   try {
-    header = JSON.parse(bytes.toString("utf8", 8, 8 + headerBytes)) as typeof header;
+    json = JSON.parse(bytes.toString("utf8", 8, 8 + headerBytes));
   } catch {
     throw damaged("its header is no JSON");
   }
-  const { __metadata__: metadata, ...entries } = header as typeof header & { __metadata__?: unknown };
+  const header = headerSchema.safeParse(json);
+  if (!header.success) throw damaged(`its header is wrong: ${z.prettifyError(header.error)}`);
+  const { __metadata__: metadata, ...entries } = header.data;
   const tensors = new Map<string, StoredTensor>();
   for (const [name, { dtype, shape, data_offsets: span }] of Object.entries(entries)) {
-    if (dtype !== "F32" && dtype !== "I32") throw damaged(`tensor ${name} is ${dtype}, not F32 or I32`);
     const [begin, end] = [8 + headerBytes + span[0], 8 + headerBytes + span[1]];
     if (end > bytes.length || end - begin !== 4 * sizeOf(shape)) throw damaged(`tensor ${name} is cut off`);
     const buffer = Uint8Array.from(bytes.subarray(begin, end)).buffer;
     tensors.set(name, { shape, data: dtype === "F32" ? new Float32Array(buffer) : new Int32Array(buffer) });
   }
-  return { tensors, metadata: (metadata ?? {}) as Record<string, string> };
+  return { tensors, metadata };
 }
