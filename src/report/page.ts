@@ -110,7 +110,7 @@ export async function reportPage(input: ReportInput): Promise<string> {
  *  `Word:`; else a question made of what varies. */
 export function questionOf({ source, data }: Pick<ReportInput, "source" | "data">): string {
   const said = source === undefined ? "" : firstParagraph(source.text).replace(/^Question:\s*/i, "");
-  if (said !== "") return said;
+  if (said !== "") return said[0]!.toUpperCase() + said.slice(1);
   const layout = layoutOf(data);
   const keys = summaryKeys(layout);
   if (keys.length === 0) return "What reaches each layer of this model, and does it learn?";

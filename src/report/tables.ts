@@ -1,5 +1,6 @@
 // The report's tables: losses and gradients by configuration, and the runs.
 
+import { power } from "../plots/style.ts";
 import { humanised, layoutOf, type ExperimentData } from "../plots/experiment.ts";
 import { divergedStep, unigramMargin } from "../plots/verdict.ts";
 import { html, raw, type Html } from "./html.ts";
@@ -107,7 +108,7 @@ const pair = (values: Moments | undefined, text: (value: number) => string): Htm
   html`<td class="number">${text(values?.first ?? NaN)}</td>
     <td class="number">${text(values?.end ?? NaN)}</td>`;
 
-const sizeText = (value: number): string => (Number.isFinite(value) ? String(Number(value.toPrecision(2))) : "–");
+const sizeText = (value: number): string => (Number.isFinite(value) ? power(Number(value.toPrecision(2))) : "–");
 
 /** Every run with its state, linked to its folder. */
 export function runTable(data: ExperimentData): Html {
