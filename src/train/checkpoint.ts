@@ -91,17 +91,32 @@ export function loadCheckpoint(
       );
     data.set(stored.data);
   }
-  if (optimizers)
-    for (const [name, { data }] of readSafetensors(join(checkpoint, "optimizer.safetensors")).tensors) {
-      const [player = "", ...slot] = name.split("/");
-      optimizers.get(player)?.state.set(slot.join("/"), data as Float32Array);
-    }
+  if (optimizers) loadOptimizers(join(checkpoint, "optimizer.safetensors"), parameters, optimizers);
   try {
     return JSON.parse(readFileSync(join(checkpoint, "state.json"), "utf8")) as TrainingState;
   } catch (error) {
     throw new UserError(
       `${join(checkpoint, "state.json")}: ${messageOf(error)}; delete this checkpoint to go on without it`,
     );
+  }
+}
+
+/** Reads `<player>/<slot>/<parameter path>` into the optimizers' state. */
+function loadOptimizers(
+  file: string,
+  parameters: ReadonlyMap<string, Parameter>,
+  optimizers: ReadonlyMap<string, Optimizer>,
+): void {
+  for (const [name, { data }] of readSafetensors(file).tensors) {
+    const [player = "", slot = "", ...path] = name.split("/");
+    const optimizer = optimizers.get(player);
+    const parameter = parameters.get(path.join("/"));
+    if (!optimizer || parameter?.data.length !== data.length)
+      throw new UserError(
+        `${file}: expected state of this run's optimizers and parameters, got ${name} with ${data.length} numbers; ` +
+          "the checkpoint belongs to another configuration",
+      );
+    optimizer.state.set(`${slot}/${path.join("/")}`, data as Float32Array);
   }
 }
 
