@@ -73,7 +73,7 @@ test("over 200 steps the onnx engine keeps nothing in V8's heap, and the process
   await engine.dispose();
   const [first, , last] = seen;
   // Without a collection a step leaves about 50 KiB of garbage. What survives one is to be nothing: 2 MiB are 10 KiB a
-  // step, and the least a step could keep by mistake, one set of gradients, is 20 KiB.
+  // step, which is one set of gradients of this model.
   expect(last!.heap - first!.heap, JSON.stringify(seen)).toBeLessThan(2);
   // Outside the heap: V8 gives pages back when it likes, which moves the process by up to 15 MiB either way.
   expect(last!.resident - first!.resident, JSON.stringify(seen)).toBeLessThan(24);
