@@ -39,8 +39,10 @@ const [batchSize, length, vocabulary] = [32, 32, 4000];
 export interface Timing {
   /** One number a step, after three steps of warm-up (one for `bench depth`). */
   readonly milliseconds: readonly number[];
-  /** From nothing to compiled stages: the time of the first step less that of a later one. */
+  /** Recording, encoding and loading of all stages. */
   readonly compileMilliseconds: number;
+  /** The first step whole: compiling, laying out and first touching the memory. */
+  readonly firstStepMilliseconds: number;
   readonly parameters: number;
   /** Largest resident memory of the process so far, bytes. */
   readonly peakMemory: number;
@@ -94,7 +96,8 @@ export async function timeSteps(shape: Shape, threads: number, steps: number, wa
     const timed = milliseconds.slice(1 + warmup);
     return {
       milliseconds: timed,
-      compileMilliseconds: milliseconds[0]! - median(timed),
+      compileMilliseconds: Number(training.engine.facts()["compileMilliseconds"]),
+      firstStepMilliseconds: milliseconds[0]!,
       parameters: [...parameters.values()].reduce((sum, { data }) => sum + data.length, 0),
       peakMemory: process.resourceUsage().maxRSS * 1024,
     };

@@ -45,17 +45,18 @@ export async function executeRun(
     const start: TrainingState = checkpoint
       ? loadCheckpoint(checkpoint, parameters, optimizers)
       : { step: 0, tokens: 0, seconds: 0, seed: config.seed, best: null };
+    const details = (): Record<string, unknown> => ({
+      ...engine.facts(),
+      parameters: [...parameters.values()].reduce((sum, { data }) => sum + data.length, 0),
+      vocabulary: dataset.dimensions["vocabulary"],
+      stepsPerEpoch: dataset.stepsPerEpoch,
+    });
     updateRun(runDir, {
       engine: engine.name,
       steps,
       unigramEntropy: dataset.unigramEntropy,
       hashes: dataset.hashes,
-      details: {
-        ...engine.facts(),
-        parameters: [...parameters.values()].reduce((sum, { data }) => sum + data.length, 0),
-        vocabulary: dataset.dimensions["vocabulary"],
-        stepsPerEpoch: dataset.stepsPerEpoch,
-      },
+      details: details(),
     });
     const recorder = openRecorder(runDir, checkpoint ? { afterStep: start.step - 1 } : {});
     const began = performance.now();
@@ -74,6 +75,7 @@ export async function executeRun(
       },
     });
     recorder.close();
+    updateRun(runDir, { details: details() });
     writeTables(runDir);
     return outcome;
   } finally {

@@ -30,7 +30,7 @@ export interface Engine {
   differentiate(player: Player, parameters: Parameters, batch: Batch, options: StepOptions): Promise<StepResult>;
   /** The scalars of the forward alone, without dropout or label smoothing. */
   evaluate(player: Player, parameters: Parameters, batch: Batch): Promise<Readonly<Record<string, number>>>;
-  /** Facts for run.json: versions and settings. */
+  /** Facts for run.json: versions, settings, and what compiling has cost so far. */
   facts(): Record<string, string | number>;
   dispose(): Promise<void>;
 }

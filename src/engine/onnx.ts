@@ -70,17 +70,16 @@ function onnxEngine(threads: number): Engine {
   const pool = bufferPool(() => plans.clear());
   const identity = numbering();
 
-  const load = async (key: string, compiled: () => CompiledStage): Promise<Loaded> => {
-    const stage = compiled();
-    const forward = await createSession(stage.forward, threads);
-    return stage.backward
-      ? { compiled: stage, forward, backward: await createSession(stage.backward, threads) }
-      : { compiled: stage, forward };
-  };
-  const loadStage = (stage: Stage, carry: Carry, mode: Mode, tapped: boolean): Promise<Loaded> => {
-    const key = compilationKey(stage, carry, mode, tapped);
-    return remember(loaded, key, () => load(key, () => compileStage(stage, carry, mode, tapped)));
-  };
+  let compileMilliseconds = 0;
+  const loadStage = (stage: Stage, carry: Carry, mode: Mode, tapped: boolean): Promise<Loaded> =>
+    remember(loaded, compilationKey(stage, carry, mode, tapped), async () => {
+      const start = performance.now();
+      const compiled = compileStage(stage, carry, mode, tapped);
+      const forward = await createSession(compiled.forward, threads);
+      const backward = compiled.backward && (await createSession(compiled.backward, threads));
+      compileMilliseconds += performance.now() - start;
+      return backward ? { compiled, forward, backward } : { compiled, forward };
+    });
   const planOf = async (
     player: Player,
     parameters: Parameters,
@@ -141,7 +140,13 @@ function onnxEngine(threads: number): Engine {
       await runPlan(plan, batch, { step: 0, seed: 0 });
       return scalarsOf(plan);
     },
-    facts: () => ({ engine: "onnx", threads, ...sessionOptions }),
+    facts: () => ({
+      engine: "onnx",
+      threads,
+      ...sessionOptions,
+      compiledStages: loaded.size,
+      compileMilliseconds: Math.round(compileMilliseconds),
+    }),
     async dispose() {
       for (const { forward, backward } of await Promise.all(loaded.values())) {
         await forward.release();

@@ -17,11 +17,15 @@ function draw(init: Init, shape: readonly number[], seed: number, path: string):
     case "constant":
       return data.fill(init.value);
     case "normal":
-      return source.normal(data).map((x) => x * init.std);
+      source.normal(data);
+      for (let i = 0; i < data.length; i++) data[i]! *= init.std;
+      return data;
     case "xavier-uniform": {
       const [fanIn = 1, fanOut = 1] = shape;
       const bound = init.gain * Math.sqrt(6 / (fanIn + fanOut));
-      return source.uniform(data).map((u) => (2 * u - 1) * bound);
+      source.uniform(data);
+      for (let i = 0; i < data.length; i++) data[i] = (2 * data[i]! - 1) * bound;
+      return data;
     }
   }
 }
