@@ -1,5 +1,6 @@
 // Twenty losses of a small run, stored: a change that is not meant to change the computation must give them again. One
-// that is replaces the file and says why in its commit: `FATHOM_UPDATE_GOLDEN=1 npx vitest run test/golden`.
+// that is replaces the file and says why in its commit: `FATHOM_UPDATE_GOLDEN=1 npx vitest run test/golden
+// && npx prettier --write test/golden`.
 //
 // Stored are the losses of the cpu engine: plain JavaScript, so no kernel is picked by what the processor can do, and every
 // machine must give the same bits. Only Math.exp, Math.log and their like are the affair of V8 and may change by a unit in
