@@ -17,6 +17,7 @@ import {
 } from "../stage.ts";
 import type { Batch, Moments } from "../types.ts";
 import type { Engine, StepOptions, StepResult } from "./engine.ts";
+import { momentsOf } from "./moments.ts";
 
 /** An engine on the TensorFlow.js backend `backend`, which must have been registered. */
 export async function eagerEngine(name: string, backend: string): Promise<Engine> {
@@ -180,17 +181,4 @@ function addInto(sums: Map<string, Float32Array>, path: string, values: Float32A
   const sum = sums.get(path);
   if (!sum) sums.set(path, Float32Array.from(values));
   else for (let i = 0; i < sum.length; i++) sum[i]! += values[i]!;
-}
-
-/** Sum of squares and largest absolute value, accumulated in float64. NaN anywhere shows in both. */
-export function momentsOf(values: ArrayLike<number>): Moments {
-  let sumSquares = 0;
-  let max = 0;
-  for (let i = 0; i < values.length; i++) {
-    const x = values[i]!;
-    sumSquares += x * x;
-    const magnitude = Math.abs(x);
-    if (!(magnitude <= max)) max = magnitude;
-  }
-  return { sumSquares, max: Number.isNaN(sumSquares) ? NaN : max, count: values.length };
 }

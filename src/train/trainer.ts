@@ -1,6 +1,6 @@
 // The training loop: for each player, forward, backward, probe, update. It never asks which model it trains.
-import { momentsOf } from "../engine/eager.ts";
 import type { Engine, StepResult } from "../engine/engine.ts";
+import { momentsOf } from "../engine/moments.ts";
 import type { Probe, StepView, TapReading } from "../probes/probe.ts";
 import type { Parameter, Player } from "../stage.ts";
 import type { Dataset, LayerRow, MetricRow, Moments } from "../types.ts";
