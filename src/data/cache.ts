@@ -2,11 +2,12 @@
 // that a damaged one is refused by name instead of being trained on.
 
 import { createHash } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { messageOf, UserError } from "../errors.ts";
+import { makeFolders } from "../folders.ts";
 
 /** The cache folder: `FATHOM_CACHE`, or the place the operating system gives to caches. */
 export function cacheDirectory(): string {
@@ -29,7 +30,7 @@ export async function cachedJson(name: string, make: () => string | Promise<stri
   if (found !== undefined) return verified(file, found);
   const content = await make();
   try {
-    await mkdir(path.dirname(file), { recursive: true });
+    makeFolders(path.dirname(file));
     await writeFileAtomic(file, `${head(sha256(content))}${content}}\n`);
   } catch (error) {
     if (process.env.FATHOM_CACHE)

@@ -4,11 +4,12 @@
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rename, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { promisify } from "node:util";
 import { messageOf, UserError } from "../errors.ts";
+import { makeFolders } from "../folders.ts";
 import { cacheDirectory } from "./cache.ts";
 
 /** A package at the one version a corpus is defined by. */
@@ -53,7 +54,7 @@ export async function fetchPackages(packages: readonly PinnedPackage[], download
 
 async function makeWorkshop(parent: string): Promise<string> {
   try {
-    await mkdir(parent, { recursive: true });
+    makeFolders(parent);
     return await mkdtemp(path.join(parent, ".fetch-"));
   } catch (error) {
     throw new UserError(
@@ -79,7 +80,7 @@ async function unpack(pin: PinnedPackage, tarball: string, workshop: string): Pr
     !pin.keep || entry === "package/package.json" || entry.startsWith(`package/${pin.keep}`);
   await extract({ file: tarball, cwd: unpacked, strip: 1, filter: kept });
   const destination = fetchedDirectory(pin);
-  await mkdir(path.dirname(destination), { recursive: true });
+  makeFolders(path.dirname(destination));
   try {
     await rename(unpacked, destination);
   } catch (error) {

@@ -5,7 +5,6 @@ import {
   closeSync,
   constants,
   fsyncSync,
-  mkdirSync,
   openSync,
   readSync,
   renameSync,
@@ -16,6 +15,7 @@ import {
 import { join } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { messageOf, UserError } from "../errors.ts";
+import { makeFolders } from "../folders.ts";
 
 /** The crash-safe source of a run's tables. */
 export const eventsFile = (runDir: string): string => join(runDir, "events.jsonl");
@@ -25,7 +25,7 @@ export const layersFile = (runDir: string): string => join(runDir, "layers.csv")
 /** Makes a folder (and its parents) and checks that it can be written to; a `UserError` that names it otherwise. */
 export function ensureFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolders(folder);
     accessSync(folder, constants.W_OK);
   } catch (error) {
     throw new UserError(
