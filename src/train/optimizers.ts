@@ -42,6 +42,9 @@ export const optimizers: { readonly [K in Kind]: (config: Extract<OptimizerConfi
   sgd: (config) => sgd(config),
 };
 
+// The loops below add up the moments of the update as they go. They are written out in each optimizer: accumulators in a
+// closure make them ten times slower.
+
 /** Adam (Kingma & Ba 2015, algorithm 1): p -= lr * m_hat / (sqrt(v_hat) + eps). `penalty` is an L2 term added to the
  *  gradient; `decay` the decoupled weight decay of AdamW (Loshchilov & Hutter 2019): p -= lr * decay * p. */
 function adam(
@@ -55,18 +58,24 @@ function adam(
     update(path, parameter, gradient, { gradientScale, learningRate, step }) {
       const m = slot(state, "first-moment", path, parameter.length);
       const v = slot(state, "second-moment", path, parameter.length);
-      const correct1 = 1 / (1 - beta1 ** (step + 1));
+      const rate = learningRate / (1 - beta1 ** (step + 1));
       const correct2 = 1 / (1 - beta2 ** (step + 1));
-      const measure = meter();
+      const shrink = learningRate * decay;
+      let { updateSquares, updateMax, parameterSquares, parameterMax } = emptySums();
       for (let i = 0; i < parameter.length; i++) {
         const p = parameter[i]!;
         const g = gradient[i]! * gradientScale + penalty * p;
         const mi = (m[i] = beta1 * m[i]! + (1 - beta1) * g);
         const vi = (v[i] = beta2 * v[i]! + (1 - beta2) * g * g);
-        parameter[i] = p - learningRate * ((mi * correct1) / (Math.sqrt(vi * correct2) + epsilon) + decay * p);
-        measure.add(p, parameter[i]!);
+        const next = Math.fround(p - (rate * mi) / (Math.sqrt(vi * correct2) + epsilon) - shrink * p);
+        parameter[i] = next;
+        const update = next - p;
+        updateSquares += update * update;
+        parameterSquares += p * p;
+        if (Math.abs(update) > updateMax) updateMax = Math.abs(update);
+        if (Math.abs(p) > parameterMax) parameterMax = Math.abs(p);
       }
-      return measure.moments(parameter.length);
+      return momentsOfUpdate({ updateSquares, updateMax, parameterSquares, parameterMax }, parameter.length);
     },
   };
 }
@@ -78,36 +87,27 @@ function sgd({ momentum, weightDecay }: { momentum: number; weightDecay: number 
     state,
     update(path, parameter, gradient, { gradientScale, learningRate }) {
       const velocity = momentum ? slot(state, "velocity", path, parameter.length) : undefined;
-      const measure = meter();
+      let { updateSquares, updateMax, parameterSquares, parameterMax } = emptySums();
       for (let i = 0; i < parameter.length; i++) {
         const p = parameter[i]!;
         let u = gradient[i]! * gradientScale + weightDecay * p;
         if (velocity) u = velocity[i] = momentum * velocity[i]! + u;
-        parameter[i] = p - learningRate * u;
-        measure.add(p, parameter[i]!);
+        const next = Math.fround(p - learningRate * u);
+        parameter[i] = next;
+        const update = next - p;
+        updateSquares += update * update;
+        parameterSquares += p * p;
+        if (Math.abs(update) > updateMax) updateMax = Math.abs(update);
+        if (Math.abs(p) > parameterMax) parameterMax = Math.abs(p);
       }
-      return measure.moments(parameter.length);
+      return momentsOfUpdate({ updateSquares, updateMax, parameterSquares, parameterMax }, parameter.length);
     },
   };
 }
 
-/** Accumulates the moments of an update, parameter by parameter, as the optimizer's loop goes. */
-function meter() {
-  let updateSquares = 0;
-  let updateMax = 0;
-  let parameterSquares = 0;
-  let parameterMax = 0;
-  return {
-    add(before: number, after: number): void {
-      const update = after - before;
-      updateSquares += update * update;
-      parameterSquares += before * before;
-      if (Math.abs(update) > updateMax) updateMax = Math.abs(update);
-      if (Math.abs(before) > parameterMax) parameterMax = Math.abs(before);
-    },
-    moments: (count: number): UpdateMoments => ({
-      update: { sumSquares: updateSquares, max: updateMax, count },
-      parameter: { sumSquares: parameterSquares, max: parameterMax, count },
-    }),
-  };
-}
+const emptySums = () => ({ updateSquares: 0, updateMax: 0, parameterSquares: 0, parameterMax: 0 });
+
+const momentsOfUpdate = (sums: ReturnType<typeof emptySums>, count: number): UpdateMoments => ({
+  update: { sumSquares: sums.updateSquares, max: sums.updateMax, count },
+  parameter: { sumSquares: sums.parameterSquares, max: sums.parameterMax, count },
+});
