@@ -10,7 +10,7 @@ import { scatterRows } from "./embedding-lookup.ts";
  *  Shapes: x_ND, weight_DV, bias_V, labels_N (int32) -> nll_N.
  *
  *  The V-wide gradient p - onehot is never formed: with dy the cotangent of nll,
- *  dx = dy * (p W^T - W^T[labels]), dW = (dy * x)^T p - scatter(dy * x), db = dy^T p - scatter(dy).
+ *  dx = dy * (p W^T - W^T[labels]), dW = (dy * x)^T p - scatter(dy * x), and the same for b with x = 1.
  *  The only passes over [N, V] are the matrix product, the softmax and the products of the backward. */
 export function linearCrossEntropy(x: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: number): Tensor {
   const [width, vocabulary] = weight.shape as [number, number];
@@ -36,17 +36,16 @@ export function linearCrossEntropy(x: Tensor, weight: Tensor, bias: Tensor, labe
       let target = smoothing ? tf.mul(labelWeights, keep) : labelWeights; // expected row of W^T under the targets
       if (smoothing) target = tf.add(target, tf.mul(tf.mean(weight, 1), smoothing));
       const dx = tf.mul(tf.sub(tf.matMul(p, weight, false, true), target), dy_N1);
-      const scaled = tf.mul(x, dy_N1);
-      const scatter = (rows: Tensor): Tensor => {
-        const sum = scatterRows(smoothing ? tf.mul(rows, keep) : rows, labels, vocabulary);
-        return smoothing ? tf.add(sum, tf.mul(tf.sum(rows, 0, true), smoothing / vocabulary)) : sum;
-      };
-      const dWeight = tf.sub(tf.matMul(scaled, p, true, false), tf.transpose(scatter(scaled)));
-      const dBias = tf.sub(
-        tf.reshape(tf.matMul(dy_N1, p, true, false), [vocabulary]),
-        tf.reshape(scatter(dy_N1), [vocabulary]),
-      );
-      return [dx, tf.reshape(dWeight, [width, vocabulary]), dBias];
+      // Weight and bias in one product: the bias is the weight of a constant input 1.
+      const scaled = tf.concat([tf.mul(x, dy_N1), dy_N1], 1); // [N, D + 1]
+      const expected = scatterRows(smoothing ? tf.mul(scaled, keep) : scaled, labels, vocabulary);
+      const spread = tf.mul(tf.sum(scaled, 0, true), smoothing / vocabulary);
+      const d = tf.sub(
+        tf.matMul(scaled, p, true, false),
+        tf.transpose(smoothing ? tf.add(expected, spread) : expected),
+      ); // [D + 1, V]
+      const dBias = tf.reshape(tf.slice(d, [width, 0], [1, vocabulary]), [vocabulary]);
+      return [dx, tf.slice(d, [0, 0], [width, vocabulary]), dBias];
     };
     return { value, gradFunc };
   })(x, weight, bias);
