@@ -13,8 +13,8 @@ import { record, type Recorder } from "./recorder.ts";
 
 /** What stands at one end of a program.
  *  `parameter`, `carry`, `noise`: the stage's arguments. `written`: what it returns. `cotangent`: dL/d(carry entry).
- *  `gradient`: dL/d(parameter). `kept`: a value of the forward that the backward reads. `taps`: [2 x taps] numbers, sum
- *  of squares and largest absolute value of every tapped tensor. */
+ *  `gradient`: dL/d(parameter). `kept`: a value of the forward that the backward reads. `taps`: two numbers for
+ *  every tapped tensor, see `measure`. */
 export type Role = "parameter" | "carry" | "noise" | "written" | "cotangent" | "gradient" | "kept" | "taps";
 
 export interface Port {
@@ -139,6 +139,8 @@ function traceStage(stage: Stage, carry: Readonly<Record<string, CarryInfo>>, mo
   const run = (parameters: readonly Tensor[], entries: Record<string, Tensor>): void => {
     const named = Object.fromEntries(parameterNames.map((name, i) => [name, parameters[i]!]));
     Object.assign(written, stage.apply(named, entries, context));
+    // Literals become nodes now, while the forward is being recorded.
+    for (const tensor of Object.values(written)) recorder.nameOf(tensor);
   };
   const describe = (): Record<string, CarryInfo> =>
     Object.fromEntries(
@@ -180,17 +182,18 @@ function traceStage(stage: Stage, carry: Readonly<Record<string, CarryInfo>>, mo
   return { inputs, written, writes: describe(), gradients, cotangents, taps, noises, forwardEnd };
 }
 
-/** Appends the measuring of tensors: [sum of squares, largest absolute value] of each, in one vector. */
+/** Appends the measuring of tensors: [m, sum of (x / m)^2] with m the largest |x|, of each, in one vector. Squares of
+ *  the numbers themselves would leave float32's range below 1e-23 and above 1e19, which vanishing gradients do. */
 function measure(tensors: readonly Tensor[], recorder: Recorder): string {
   const numbers = tensors.flatMap((tensor) => {
     const size = tensor.size;
     const flat = recorder.node("Reshape", [recorder.nameOf(tensor), recorder.integers([size])], [size]);
     const axis = recorder.integers([0]);
-    const magnitude = recorder.node("Abs", [flat], [size]);
-    return [
-      recorder.node("ReduceSumSquare", [flat, axis], [1], { keepdims: 1 }),
-      recorder.node("ReduceMax", [magnitude, axis], [1], { keepdims: 1 }),
-    ];
+    const largest = recorder.node("ReduceMax", [recorder.node("Abs", [flat], [size]), axis], [1], { keepdims: 1 });
+    // The least normal number, so that all zeros give 0 and not 0 / 0.
+    const divisor = recorder.node("Max", [largest, recorder.scalar(2 ** -126)], [1]);
+    const scaled = recorder.node("Div", [flat, divisor], [size]);
+    return [largest, recorder.node("ReduceSumSquare", [scaled, axis], [1], { keepdims: 1 })];
   });
   return recorder.node("Concat", numbers, [numbers.length], { axis: 0 });
 }

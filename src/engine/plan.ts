@@ -1,0 +1,223 @@
+// Lays out what a step does on one shape of batch: which session runs when, from which buffers into which. The engine
+// then walks the plan.
+import * as ort from "onnxruntime-node";
+import { assert } from "../errors.ts";
+import type { TapReading } from "../probes/probe.ts";
+import { type Noise, type Parameters, type Player, sizeOf, type Stage } from "../stage.ts";
+import type { Batch, Dtype, Moments } from "../types.ts";
+import type { CarryInfo, CompiledStage, Mode, Port, Program } from "./compile.ts";
+import type { ElementType } from "./graph.ts";
+import { assertNoAliasing, type Session } from "./session.ts";
+
+/** A session with its arguments laid out. */
+interface Call {
+  readonly what: string;
+  readonly session: Session;
+  readonly feeds: Record<string, ort.Tensor>;
+  readonly fetches: Record<string, ort.Tensor>;
+}
+
+/** Everything a step on one shape of batch does, in order. */
+export interface Plan {
+  /** Buffers the batch is copied into. */
+  readonly batch: Readonly<Record<string, ort.Tensor>>;
+  readonly noises: readonly {
+    readonly purpose: string;
+    readonly noise: Noise;
+    readonly shape: readonly number[];
+    readonly data: Float32Array;
+  }[];
+  readonly calls: readonly Call[];
+  readonly scalars: Readonly<Record<string, ort.Tensor>>;
+  readonly gradients: ReadonlyMap<string, Float32Array>;
+  /** Gradients of shared parameters, to be added up after the call with this number. */
+  readonly sums: readonly { readonly after: number; readonly into: Float32Array; readonly from: Float32Array }[];
+  /** Reads the taps of the step that was run last, from the bottom of the network up. */
+  readonly readTaps: () => TapReading[];
+}
+
+/** A compiled stage with its sessions. */
+export interface Loaded {
+  readonly compiled: CompiledStage;
+  readonly forward: Session;
+  readonly backward?: Session;
+}
+
+/** The carry between two stages. */
+export type Carry = Readonly<Record<string, CarryInfo>>;
+
+/** A stage in its place: its programs, and the tensors behind its ports by role and key. */
+interface Frame extends Loaded {
+  readonly stage: Stage;
+  readonly tensors: Map<string, ort.Tensor>;
+}
+
+/** Lays out the calls of a step. Buffers come from `pool` by purpose, so plans for batches of different shapes share
+ *  their memory; `load` gives the sessions of a stage. */
+export async function layOut(
+  player: Player,
+  parameters: Parameters,
+  batch: Batch,
+  options: { readonly training: boolean; readonly tapped: boolean },
+  pool: BufferPool,
+  load: (stage: Stage, carry: Carry, mode: Mode, tapped: boolean) => Promise<Loaded>,
+): Promise<Plan> {
+  const { training, tapped } = options;
+  const calls: Call[] = [];
+  const noises: { purpose: string; noise: Noise; shape: readonly number[]; data: Float32Array }[] = [];
+  const gradients = new Map<string, Float32Array>();
+  const sums: { after: number; into: Float32Array; from: Float32Array }[] = [];
+  const cotangents = new Map<string, ort.Tensor>();
+  const nextCotangent = turns(pool, "cotangent of");
+  const nextEvaluated = turns(pool, "evaluated");
+
+  /** Where a stage's gradient of a parameter goes: the first stage to reach it writes, later ones are added. */
+  const gradientTensor = ({ stage }: Frame, port: Port): ort.Tensor => {
+    const { path } = stage.parameters[port.key]!;
+    const known = gradients.get(path);
+    const purpose = known ? `gradient of ${path} from ${stage.name}` : `gradient of ${path}`;
+    const tensor = pool.tensor(purpose, port.shape, port.dtype);
+    if (known) sums.push({ after: calls.length, into: known, from: tensor.data as Float32Array });
+    else gradients.set(path, tensor.data as Float32Array);
+    return tensor;
+  };
+  /** The tensor a port of a frame stands for. Values kept for the backward and taps get theirs when first asked for. */
+  const tensorOf = (frame: Frame, direction: string, port: Port): ort.Tensor => {
+    if (port.role === "parameter") return pool.parameter(parameters, frame.stage.parameters[port.key]!.path);
+    if (port.role === "gradient") return gradientTensor(frame, port);
+    const name = port.role === "taps" ? `taps ${direction}` : `${port.role} ${port.key}`;
+    let tensor = frame.tensors.get(name);
+    if (!tensor) {
+      assert(port.role === "kept" || port.role === "taps", `${frame.stage.name}: nothing is known of ${name}`);
+      frame.tensors.set(name, (tensor = pool.tensor(`${frame.stage.name} ${name}`, port.shape, port.dtype)));
+    }
+    return tensor;
+  };
+  const addCall = (frame: Frame, direction: "forward" | "backward", session: Session, program: Program): void => {
+    const fresh = new Map<string, ort.Tensor>();
+    const feeds = program.inputs.map((port) => {
+      if (port.role !== "cotangent") return [port.name, tensorOf(frame, direction, port)] as const;
+      // What no later stage reads has no gradient: a buffer nobody writes to.
+      const zeros = () => pool.tensor(`no cotangent of ${port.key}`, port.shape, port.dtype);
+      return [port.name, cotangents.get(port.key) ?? zeros()] as const;
+    });
+    const fetches = program.outputs.map((port) => {
+      if (port.role !== "cotangent") return [port.name, tensorOf(frame, direction, port)] as const;
+      const tensor = nextCotangent(port.key, port.shape, port.dtype);
+      fresh.set(port.key, tensor);
+      return [port.name, tensor] as const;
+    });
+    const what = `${direction} of ${frame.stage.name}`;
+    const call = { what, session, feeds: Object.fromEntries(feeds), fetches: Object.fromEntries(fetches) };
+    assertNoAliasing(call.feeds, call.fetches, what);
+    calls.push(call);
+    if (direction === "backward") for (const key of Object.keys(frame.compiled.writes)) cotangents.delete(key);
+    for (const [key, tensor] of fresh) cotangents.set(key, tensor);
+  };
+
+  const batchTensors: Record<string, ort.Tensor> = {};
+  let carry: Record<string, CarryInfo> = {};
+  for (const [key, { shape, dtype }] of Object.entries(batch.tensors)) {
+    batchTensors[key] = pool.tensor(`batch ${key}`, shape, dtype);
+    carry[key] = { shape, dtype, differentiable: false };
+  }
+  const current = { ...batchTensors };
+  const frames: Frame[] = [];
+  for (const [index, stage] of player.stages.entries()) {
+    const isLast = index === player.stages.length - 1;
+    const mode: Mode = !training ? "evaluate" : isLast ? "turn" : "train";
+    const loaded = await load(stage, pick(carry, stage.reads), mode, tapped);
+    const tensors = new Map(stage.reads.map((key) => [`carry ${key}`, current[key]!]));
+    const frame: Frame = { ...loaded, stage, tensors };
+    const { writes } = loaded.compiled;
+    for (const [key, { shape, dtype }] of Object.entries(writes)) {
+      // While nothing has to be kept for a backward, two buffers take turns.
+      current[key] = training ? pool.tensor(`${stage.name} ${key}`, shape, dtype) : nextEvaluated(key, shape, dtype);
+      tensors.set(`written ${key}`, current[key]);
+    }
+    for (const { name, shape, noise } of loaded.compiled.noises) {
+      const tensor = pool.tensor(`${stage.name} noise ${name}`, shape, "float32");
+      tensors.set(`noise ${name}`, tensor);
+      const purpose = `${noise.kind}/${stage.name}/${name}`;
+      noises.push({ purpose, noise, shape, data: tensor.data as Float32Array });
+    }
+    addCall(frame, "forward", loaded.forward, loaded.compiled.forward);
+    carry = { ...carry, ...writes };
+    frames.push(frame);
+  }
+  // The last stage has run backward with its forward.
+  if (training)
+    for (const frame of frames.slice(0, -1).reverse())
+      addCall(frame, "backward", frame.backward!, frame.compiled.backward!);
+
+  const scalars = Object.fromEntries(player.scalars.map((name) => [name, current[name]!]));
+  const readTaps = (): TapReading[] => (training && tapped ? frames.flatMap(tapReadings) : []);
+  return { batch: batchTensors, noises, calls, scalars, gradients, sums, readTaps };
+}
+
+/** Two buffers a key that take turns, since a call may not write what it reads. */
+function turns(pool: BufferPool, what: string) {
+  const turn = new Map<string, number>();
+  return (key: string, shape: readonly number[], dtype: Dtype | ElementType): ort.Tensor => {
+    const next = 1 - (turn.get(key) ?? 1);
+    turn.set(key, next);
+    return pool.tensor(`${what} ${key} ${next}`, shape, dtype);
+  };
+}
+
+/** The readings of a frame's taps: [largest |x|, sum of (x / largest)^2] each, activations in the vector of the forward
+ *  and gradients in that of the backward, or both in one where the two are one program. */
+function tapReadings({ stage, compiled, backward, tensors }: Frame): TapReading[] {
+  const vector = (direction: string): ArrayLike<number> =>
+    (tensors.get(`taps ${direction}`)?.data ?? []) as Float32Array;
+  const moments = (values: ArrayLike<number>, i: number, count: number): Moments => {
+    const [max, scaled] = [values[2 * i]!, values[2 * i + 1]!];
+    return { sumSquares: scaled * max * max, max, count };
+  };
+  return compiled.taps.map(({ component, point, count }, i) => ({
+    stack: stage.stack,
+    layer: stage.layer,
+    component,
+    point,
+    activation: moments(vector("forward"), i, count),
+    gradient: backward
+      ? moments(vector("backward"), i, count)
+      : moments(vector("forward"), compiled.taps.length + i, count),
+  }));
+}
+
+/** Memory by purpose. A buffer grows to the largest tensor that asks for it; tensors are views of its beginning. */
+export type BufferPool = ReturnType<typeof bufferPool>;
+
+/** Makes an empty pool; `onGrowth` hears of buffers that have moved. */
+export function bufferPool(onGrowth: () => void) {
+  const buffers = new Map<string, ArrayBuffer>();
+  const parameterTensors = new WeakMap<Float32Array, ort.Tensor>();
+  const tensor = (purpose: string, shape: readonly number[], dtype: ElementType): ort.Tensor => {
+    const size = sizeOf(shape);
+    const bytes = size * (dtype === "bool" ? 1 : dtype === "int64" ? 8 : 4);
+    let buffer = buffers.get(purpose);
+    if (!buffer || buffer.byteLength < bytes) {
+      if (buffer) onGrowth();
+      buffers.set(purpose, (buffer = new ArrayBuffer(bytes)));
+    }
+    return new ort.Tensor(dtype, new arrays[dtype](buffer, 0, size) as Float32Array, shape);
+  };
+  return {
+    tensor,
+    parameter(parameters: Parameters, path: string): ort.Tensor {
+      const { data, shape } = parameters.get(path)!;
+      let known = parameterTensors.get(data);
+      if (!known) parameterTensors.set(data, (known = new ort.Tensor("float32", data, shape)));
+      return known;
+    },
+  };
+}
+
+const arrays = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array } as const;
+
+const pick = (carry: Carry, keys: readonly string[]): Carry => {
+  for (const key of keys)
+    assert(carry[key], `a stage reads "${key}", which neither the batch nor a stage before it gives`);
+  return Object.fromEntries(keys.map((key) => [key, carry[key]!]));
+};
