@@ -89,7 +89,7 @@ export async function timeSteps(shape: Shape, threads: number, steps: number, wa
     const milliseconds: number[] = [];
     for (let step = 0; step < 1 + warmup + steps; step++) {
       const start = performance.now();
-      const { layers } = await playerStep(training, players[0]!, step);
+      const { layers } = await playerStep(training, players[0]!, batch, step);
       recorder.layers(step, layers);
       milliseconds.push(performance.now() - start);
     }

@@ -24,8 +24,8 @@ export async function inspectStep(runDir: string, step: number): Promise<string>
     const start = checkpoint ? loadCheckpoint(checkpoint, parameters, optimizers).step : 0;
     for (let s = start; s < step; s++)
       for (const player of players) {
-        const { broken } = await playerStep({ ...training, probes: [] }, player, s);
-        if (broken) throw new UserError(`--step: expected a step before the run diverged, got ${step}; ${broken}`);
+        const { broken } = await playerStep({ ...training, probes: [] }, player, dataset.batchAt(s), s);
+        if (broken) throw new UserError(`--step: expected a step before the run diverged, got ${step}; ${broken.reason}`);
       }
 
     const folder = join(runDir, "inspect", `step-${String(step).padStart(8, "0")}`);

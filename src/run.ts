@@ -1,5 +1,6 @@
 // The main path; read this first. One run, from its resolved configuration to the files it leaves:
 // corpus -> vocabulary -> batches -> trainer (model = list of stages, engine, probes) -> run folder.
+import { join } from "node:path";
 import type { RunConfig } from "./config/schema.ts";
 import { loadTranslationData, type TranslationData } from "./data/batches.ts";
 import { createEngine } from "./engine/select.ts";
@@ -8,6 +9,7 @@ import * as probes from "./probes/index.ts";
 import type { Probe } from "./probes/probe.ts";
 import { lookup } from "./registry.ts";
 import { openRecorder } from "./runs/events.ts";
+import { writeWhole } from "./runs/files.ts";
 import { updateRun } from "./runs/run-folder.ts";
 import { writeTables } from "./runs/tables.ts";
 import type { Player } from "./stage.ts";
@@ -31,13 +33,15 @@ export interface Progress {
 }
 
 /** Trains the run of `config` in `runDir`, from its newest checkpoint if there is one, and leaves its files complete.
- *  On `signal` it saves a checkpoint and ends as `interrupted`. */
+ *  On `signal` it saves a checkpoint and ends as `interrupted`. Once `lost` is aborted the run belongs to another process:
+ *  it then throws the signal's reason before it writes anything more. */
 export async function executeRun(
   config: RunConfig,
   runDir: string,
-  options: { signal: AbortSignal; onProgress: (progress: Progress) => void },
+  options: { signal: AbortSignal; lost?: AbortSignal; onProgress: (progress: Progress) => void },
 ): Promise<Outcome> {
-  const { dataset } = await loadData(config);
+  const { dataset, vocabulary } = await loadData(config);
+  const stillOurs = (): void => options.lost?.throwIfAborted();
   const training = await prepare(config, dataset);
   const { engine, parameters, optimizers, steps } = training;
   try {
@@ -51,6 +55,8 @@ export async function executeRun(
       vocabulary: dataset.dimensions["vocabulary"],
       stepsPerEpoch: dataset.stepsPerEpoch,
     });
+    stillOurs();
+    writeWhole(join(runDir, "tokenizer.json"), vocabulary.json);
     updateRun(runDir, {
       engine: engine.name,
       steps,
@@ -62,9 +68,16 @@ export async function executeRun(
     const began = performance.now();
     const outcome = await train(training, start, {
       signal: options.signal,
-      metrics: (rows) => recorder.metrics(rows),
-      layers: (step, rows) => recorder.layers(step, rows),
+      metrics(rows) {
+        stillOurs();
+        recorder.metrics(rows);
+      },
+      layers(step, rows) {
+        stillOurs();
+        recorder.layers(step, rows);
+      },
       checkpoint(kind, state) {
+        stillOurs();
         recorder.sync(); // a checkpoint must not be ahead of the events it stands for
         saveCheckpoint(runDir, kind, state, parameters, optimizers);
       },
@@ -75,7 +88,8 @@ export async function executeRun(
       },
     });
     recorder.close();
-    updateRun(runDir, { details: details() });
+    stillOurs();
+    updateRun(runDir, { details: { ...details(), divergence: outcome.divergence } });
     writeTables(runDir);
     return outcome;
   } finally {

@@ -6,13 +6,16 @@ import type { Batch } from "../types.ts";
 import { compilationKey, compileStage, type Mode } from "./compile.ts";
 import type { Engine, EngineKind, StepOptions, StepResult } from "./engine.ts";
 import { bufferPool, type Carry, layOut, type Loaded, type Plan } from "./plan.ts";
-import { createSession, sessionOptions } from "./session.ts";
+import { checkInPlaceOutputs, createSession, sessionOptions } from "./session.ts";
 
 export const onnx: EngineKind = {
   name: "onnx",
   summary: "compiled stages on ONNX Runtime's native CPU kernels; the default without a GPU",
   unavailable: async () => undefined,
-  create: async ({ threads }) => onnxEngine(threads),
+  async create({ threads }) {
+    await checkInPlaceOutputs();
+    return onnxEngine(threads);
+  },
 };
 
 function onnxEngine(threads: number): Engine {

@@ -2,7 +2,8 @@
 import * as ort from "onnxruntime-node";
 import { assert, messageOf } from "../errors.ts";
 import type { Program } from "./compile.ts";
-import { haltOutput } from "./onnx-model.ts";
+import type { Node } from "./graph.ts";
+import { encodeModel, haltOutput } from "./onnx-model.ts";
 
 /** A program loaded into the runtime. */
 export interface Session {
@@ -15,7 +16,8 @@ export interface Session {
 // into a tensor it returns, which costs more than many a graph: 2.4 ms against 0.25 ms for 4 MiB. Every model therefore
 // has a first output of a type the binding cannot return, an empty sequence: it refuses that output after the graph has
 // run and before it copies anything. A runtime that learns to return sequences makes this a no-op: outputs are still
-// written in place, only slower. `checkInPlaceOutputs` makes sure of that once a process.
+// written in place, only slower. `checkInPlaceOutputs` makes sure of that before an engine
+// relies on it.
 const refusal = "Non tensor type is temporarily not supported.";
 
 /** Loads `program` with `threads` intra-operator threads. */
@@ -39,6 +41,23 @@ export async function createSession(program: Pick<Program, "model">, threads: nu
     },
     release: () => session.release(),
   };
+}
+
+/** Runs y = x + x once and throws if y did not arrive in the buffer given for it: this runtime then cannot be used. */
+export async function checkInPlaceOutputs(): Promise<void> {
+  const info = { shape: [2], dtype: "float32" } as const;
+  const add: Node = { op: "Add", domain: "", inputs: ["x", "x"], outputs: ["y"], attributes: {} };
+  const values = new Map([["x", info] as const, ["y", info] as const]);
+  const model = encodeModel({ nodes: [add], values, constants: new Map() }, ["x"], ["y"]);
+  const session = await createSession({ model }, 1);
+  const y = new Float32Array(2);
+  const tensor = (data: Float32Array): ort.Tensor => new ort.Tensor("float32", data, [2]);
+  await session.run({ x: tensor(Float32Array.of(1, 2)) }, { y: tensor(y) });
+  await session.release();
+  if (y[0] !== 2 || y[1] !== 4)
+    throw new Error(
+      `onnxruntime-node ${sessionOptions.runtimeVersion} does not write outputs in place; install 1.30.0`,
+    );
 }
 
 /** What run.json records of the sessions. */

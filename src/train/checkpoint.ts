@@ -1,18 +1,10 @@
 // Checkpoints: everything a run needs to go on as if it had never stopped. Random streams have no state of their own, and
 // batches are functions of the step, so the step stands for both.
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
 import { messageOf, UserError } from "../errors.ts";
+import { makeFolders } from "../folders.ts";
 import type { Parameter } from "../stage.ts";
 import type { Optimizer } from "./optimizers.ts";
 import { encodeSafetensors, readSafetensors, type StoredTensor } from "./safetensors.ts";
@@ -47,9 +39,11 @@ export function saveCheckpoint(
 ): void {
   const folder = folderOf(runDir);
   const name = kind === "best" ? `best-${stepName(state.step)}` : stepName(state.step);
+  // A process that was killed while it saved has left its half-written folder; a run has one process at a time.
+  for (const left of list(folder).filter((entry) => /^\.(best-)?step-\d{8}\./.test(entry)))
+    rmSync(join(folder, left), { recursive: true, force: true });
   const aside = join(folder, `.${name}.${process.pid}`);
-  rmSync(aside, { recursive: true, force: true });
-  mkdirSync(aside, { recursive: true });
+  makeFolders(aside);
   writeSynced(join(aside, "weights.safetensors"), encodeSafetensors(parameters, { format: "fathom" }));
   if (kind === "step") {
     const slots = new Map<string, StoredTensor>();
@@ -58,10 +52,13 @@ export function saveCheckpoint(
     writeSynced(join(aside, "optimizer.safetensors"), encodeSafetensors(slots));
   }
   writeSynced(join(aside, "state.json"), new TextEncoder().encode(`${JSON.stringify(state, null, 2)}\n`));
+  syncFolder(aside);
   const final = join(folder, name);
-  rmSync(final, { recursive: true, force: true });
+  // A run that was set back may come by this step again: the old folder makes place and goes with the next save at last.
+  if (list(folder).includes(name)) renameSync(final, join(folder, `.${name}.old`));
   renameSync(aside, final);
   syncFolder(folder);
+  rmSync(join(folder, `.${name}.old`), { recursive: true, force: true });
   const others = checkpointNames(folder, kind).filter((other) => other !== name);
   for (const old of kind === "best" ? others : others.slice(0, Math.max(0, others.length + 1 - keptSteps)))
     rmSync(join(folder, old), { recursive: true, force: true });
@@ -91,12 +88,25 @@ export function loadCheckpoint(
       );
     data.set(stored.data);
   }
-  if (optimizers) loadOptimizers(join(checkpoint, "optimizer.safetensors"), parameters, optimizers);
+  const state = readState(join(checkpoint, "state.json"));
+  if (optimizers) loadOptimizers(join(checkpoint, "optimizer.safetensors"), state, parameters, optimizers);
+  return state;
+}
+
+const stateSchema = z.object({
+  step: z.int().min(0),
+  tokens: z.number().min(0),
+  seconds: z.number().min(0),
+  seed: z.int().min(0),
+  best: z.object({ step: z.int().min(0), loss: z.number() }).nullable(),
+});
+
+function readState(file: string): TrainingState {
   try {
-    return JSON.parse(readFileSync(join(checkpoint, "state.json"), "utf8")) as TrainingState;
+    return stateSchema.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch (error) {
     throw new UserError(
-      `${join(checkpoint, "state.json")}: ${messageOf(error)}; delete this checkpoint to go on without it`,
+      `${file}: expected the state of a training run; delete this checkpoint to go on without it (${messageOf(error)})`,
     );
   }
 }
@@ -104,6 +114,7 @@ export function loadCheckpoint(
 /** Reads `<player>/<slot>/<parameter path>` into the optimizers' state. */
 function loadOptimizers(
   file: string,
+  { step }: TrainingState,
   parameters: ReadonlyMap<string, Parameter>,
   optimizers: ReadonlyMap<string, Optimizer>,
 ): void {
@@ -118,15 +129,28 @@ function loadOptimizers(
       );
     optimizer.state.set(`${slot}/${path.join("/")}`, data as Float32Array);
   }
+  // Missing state would start at zero again and nobody would notice.
+  const isComplete = (path: string): boolean =>
+    [...optimizers.values()].some(({ slots, state }) => slots.every((slot) => state.has(`${slot}/${path}`)));
+  const missing = step > 0 && [...parameters.keys()].find((path) => !isComplete(path));
+  if (missing)
+    throw new UserError(
+      `${file}: expected optimizer state of every parameter, got none of ${missing}; delete this checkpoint`,
+    );
 }
 
 /** Names of the checkpoints of a kind, oldest first. */
 function checkpointNames(folder: string, kind: "step" | "best"): string[] {
   const pattern = kind === "best" ? /^best-step-\d{8}$/ : /^step-\d{8}$/;
+  return list(folder)
+    .filter((name) => pattern.test(name))
+    .sort();
+}
+
+/** The entries of a folder, none where there is no such folder. */
+function list(folder: string): string[] {
   try {
-    return readdirSync(folder)
-      .filter((name) => pattern.test(name))
-      .sort();
+    return readdirSync(folder);
   } catch {
     return [];
   }

@@ -12,6 +12,8 @@ export interface UpdateMoments {
 }
 
 export interface Optimizer {
+  /** Names of the state arrays a parameter has once it has been updated. */
+  readonly slots: readonly string[];
   /** State arrays by `<slot>/<parameter path>`; part of the checkpoint. */
   readonly state: Map<string, Float32Array>;
   /** Updates `parameter` in place from `gradientScale * gradient` at update number `step` (from 0). */
@@ -54,6 +56,7 @@ function adam(
 ): Optimizer {
   const state = new Map<string, Float32Array>();
   return {
+    slots: ["first-moment", "second-moment"],
     state,
     update(path, parameter, gradient, { gradientScale, learningRate, step }) {
       const m = slot(state, "first-moment", path, parameter.length);
@@ -84,6 +87,7 @@ function adam(
 function sgd({ momentum, weightDecay }: { momentum: number; weightDecay: number }): Optimizer {
   const state = new Map<string, Float32Array>();
   return {
+    slots: momentum ? ["velocity"] : [],
     state,
     update(path, parameter, gradient, { gradientScale, learningRate }) {
       const velocity = momentum ? slot(state, "velocity", path, parameter.length) : undefined;

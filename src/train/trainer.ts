@@ -1,9 +1,9 @@
 // The training loop: for each player, forward, backward, probe, update. It never asks which model it trains.
 import type { Engine, StepResult } from "../engine/engine.ts";
 import { momentsOf } from "../engine/moments.ts";
-import type { Probe, StepView, TapReading } from "../probes/probe.ts";
+import { placeOf, type Probe, type StepView, type TapReading } from "../probes/probe.ts";
 import type { Parameter, Player } from "../stage.ts";
-import type { Dataset, LayerRow, MetricRow, Moments } from "../types.ts";
+import type { Batch, Dataset, LayerRow, MetricRow, Moments } from "../types.ts";
 import type { TrainingState } from "./checkpoint.ts";
 import type { Optimizer, UpdateMoments } from "./optimizers.ts";
 
@@ -40,6 +40,19 @@ export interface Outcome {
   readonly status: "done" | "diverged" | "interrupted";
   /** For `diverged`: what is not finite, at which step, and where first. */
   readonly reason?: string;
+  readonly divergence?: Divergence;
+}
+
+/** Where a run stopped being finite, for `run.json`. */
+export interface Divergence {
+  readonly step: number;
+  readonly stack: string;
+  /** From 0; empty for what belongs to no layer. */
+  readonly layer: number | "";
+  readonly component: string;
+  readonly quantity: "activation" | "activation-gradient" | "parameter-gradient";
+  /** All of it in a sentence. */
+  readonly reason: string;
 }
 
 /** Trains from `start` to the last step. A non-finite loss or gradient ends the run as `diverged`: that is a result. */
@@ -63,12 +76,14 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
       name,
       value,
     });
-  const evaluated = async (): Promise<void> => {
+  const evaluated = async (): Promise<number> => {
     const { loss, rows } = await evaluateSplit(training, "dev");
     hooks.metrics(rows.map(([name, value]) => row("dev")(name, value)));
-    if (!(loss < (state.best?.loss ?? Infinity))) return;
-    state = { ...state, best: { step: state.step, loss } };
-    hooks.checkpoint("best", { ...state, seconds: seconds() });
+    if (loss < (state.best?.loss ?? Infinity)) {
+      state = { ...state, best: { step: state.step, loss } };
+      hooks.checkpoint("best", { ...state, seconds: seconds() });
+    }
+    return loss;
   };
 
   while (state.step < steps) {
@@ -81,18 +96,20 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
     if (step % training.evaluateEverySteps === 0) await evaluated();
     const batch = dataset.batchAt(step);
     for (const player of players) {
-      const { scalars, gradientNorm, layers, broken } = await playerStep(training, player, step);
+      const { scalars, gradientNorm, layers, broken } = await playerStep(training, player, batch, step);
       const named = (name: string): string => (players.length > 1 ? `${player.name}/${name}` : name);
       const values = { ...scalars, "gradient-norm": gradientNorm, "learning-rate": training.learningRate(step) };
       hooks.metrics(Object.entries(values).map(([name, value]) => row("train")(named(name), value)));
       hooks.layers(step, layers);
       hooks.progress({ step: step + 1, loss: scalars["loss"]!, gradientNorm });
-      if (broken) return { status: "diverged", reason: broken };
+      if (broken) return { status: "diverged", reason: broken.reason, divergence: broken };
     }
     state = { ...state, step: step + 1, tokens: state.tokens + batch.tokens };
     if (state.step % training.checkpointEverySteps === 0) save();
   }
-  await evaluated();
+  const loss = await evaluated();
+  // No further step would show what the last update has done.
+  if (!Number.isFinite(loss)) return { status: "diverged", reason: `dev loss not finite after step ${state.step - 1}` };
   save();
   return { status: "done" };
 }
@@ -102,11 +119,11 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
 export async function playerStep(
   training: Training,
   player: Player,
+  batch: Batch,
   step: number,
-): Promise<{ scalars: StepResult["scalars"]; gradientNorm: number; layers: LayerRow[]; broken?: string }> {
-  const { engine, parameters, dataset, seed, probes } = training;
+): Promise<{ scalars: StepResult["scalars"]; gradientNorm: number; layers: LayerRow[]; broken?: Divergence }> {
+  const { engine, parameters, seed, probes } = training;
   const probed = training.isProbed(step);
-  const batch = dataset.batchAt(step);
   const tapped = probed && probes.some((probe) => probe.needsTaps);
   const { scalars, gradients, taps } = await engine.differentiate(player, parameters, batch, { step, seed, tapped });
   const gradientMoments = new Map<string, Moments>();
@@ -141,25 +158,31 @@ export async function playerStep(
     ? taps
     : (await engine.differentiate(player, parameters, batch, { step, seed, tapped: true })).taps;
   const what = Number.isFinite(scalars["loss"]) ? "gradient" : "loss";
-  return {
-    scalars,
-    gradientNorm,
-    layers,
-    broken: `${what} not finite at step ${step}; ${brokenAt(seen, gradientMoments)}`,
-  };
+  const place = firstBroken(seen, gradientMoments);
+  const { stack, layer, component, quantity } = place;
+  const where = `${stack}${layer === "" ? "" : ` layer ${layer}`}, ${component}`;
+  const reason = `${what} not finite at step ${step}; first in the ${quantity.replace("-", " ")} of ${where}`;
+  return { scalars, gradientNorm, layers, broken: { step, ...place, reason } };
 }
 
 /** Where the first non-finite value stands: upwards through the activations, then downwards through their gradients. */
-function brokenAt(taps: readonly TapReading[], gradients: ReadonlyMap<string, Moments>): string {
-  const place = ({ stack, layer, component, point }: TapReading): string =>
-    `${stack}${layer === "" ? "" : ` layer ${layer}`}, ${component}${point === "branch" ? " branch" : ""}`;
+function firstBroken(
+  taps: readonly TapReading[],
+  gradients: ReadonlyMap<string, Moments>,
+): Pick<Divergence, "stack" | "layer" | "component" | "quantity"> {
   const isBroken = ({ sumSquares, max }: Moments): boolean => Number.isNaN(sumSquares) || !Number.isFinite(max);
   const activation = taps.find((tap) => isBroken(tap.activation));
-  if (activation) return `first in the activation of ${place(activation)}`;
-  const gradient = taps.findLast((tap) => isBroken(tap.gradient));
-  if (gradient) return `first in the gradient of ${place(gradient)}`;
+  const tap = activation ?? taps.findLast((tap) => isBroken(tap.gradient));
+  if (tap) {
+    const { stack, layer, component, point } = tap;
+    const quantity = activation ? "activation" : "activation-gradient";
+    return { stack, layer, component: point === "branch" ? `${component} branch` : component, quantity };
+  }
   const path = [...gradients].find(([, moments]) => isBroken(moments))?.[0];
-  return path ? `first in the gradient of ${path}` : "first in the output";
+  // What lies beyond the last tap is the output.
+  if (path === undefined) return { stack: "output", layer: "", component: "loss", quantity: "activation" };
+  const { stack, layer, component } = placeOf(path);
+  return { stack, layer, component, quantity: "parameter-gradient" };
 }
 
 /** Mean of every scalar over a split, weighted by targets, and of the loss by label: `loss`, `loss/en-de` ... */

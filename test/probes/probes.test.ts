@@ -110,7 +110,7 @@ describe.each(["pre-ln", "post-ln"])("%s, two layers a stack, with dropout", asy
     evaluateEverySteps: 10,
     checkpointEverySteps: 10,
   };
-  const { layers, gradientNorm } = await playerStep(training, players[0]!, step);
+  const { layers, gradientNorm } = await playerStep(training, players[0]!, batch, step);
   const rows = (quantity: string): LayerRow[] => layers.filter((row) => row.quantity === quantity);
   const pathOf = ({ stack, layer, component, parameter }: LayerRow): string =>
     [stack, ...(layer === "" ? [] : [String(layer).padStart(2, "0")]), component, parameter].join("/");

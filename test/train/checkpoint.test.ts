@@ -129,3 +129,18 @@ test("optimizer state that does not fit its parameter is refused, as when two ch
   expect(load).toThrow(UserError);
   expect(load).toThrow(/optimizer\.safetensors: expected .*first-moment\/b/);
 });
+
+test("optimizer state that is not there is refused: it would start at zero again, and nobody would notice", () => {
+  optimizers.get("model")!.state.delete("second-moment/b");
+  save(3);
+  const load = () => loadCheckpoint(findCheckpoint(run, "step")!, parameters, adam());
+  expect(load).toThrow(UserError);
+  expect(load).toThrow(/optimizer\.safetensors: expected optimizer state of every parameter, got none of b/);
+});
+
+test("what a killed process left half-written goes with the next save", () => {
+  const left = join(run, "checkpoints", ".step-00000002.12345");
+  mkdirSync(left, { recursive: true });
+  save(3);
+  expect(existsSync(left)).toBe(false);
+});

@@ -144,10 +144,11 @@ describe("a run that breaks", () => {
     const { status, runDir, reason } = JSON.parse(stdout) as { status: string; runDir: string; reason: string };
     expect(status).toBe("diverged");
     expect(reason).toMatch(
-      /^(loss|gradient) not finite at step \d+; first in the (activation|gradient) of (embedding|encoder|decoder|output)/,
+      /^(loss|gradient) not finite at step \d+; first in the (activation|activation gradient|parameter gradient) of (embedding|encoder|decoder|output)/,
     );
     expect(readRun(runDir)).toMatchObject({ status: "diverged", reason });
     const step = Number(/step (\d+)/.exec(reason)![1]);
+    expect(readRun(runDir)!.details["divergence"]).toMatchObject({ step, stack: /of (\w+)/.exec(reason)![1] });
     // Everything up to that step is there, what broke included.
     const rows = readMetrics(runDir).filter(
       ({ split, name }) => split === "train" && /^(loss|gradient-norm)$/.test(name),
