@@ -39,7 +39,7 @@ def step():
     logits = model(source, target, mask).reshape(-1, vocabulary)
     loss = nn.functional.cross_entropy(logits, labels.reshape(-1))
     loss.backward()
-    norms = [float(p.grad.norm()) for p in model.parameters()]
+    norms = [p.grad.norm() for p in model.parameters()]
     optimizer.step()
     return float(loss), norms
 
