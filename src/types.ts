@@ -55,6 +55,18 @@ export interface MetricRow {
   readonly value: number;
 }
 
+/** How far a run is, for people: `executeRun` reports it, launchers pass it on. */
+export interface Progress {
+  /** Updates done, of `steps`. */
+  readonly step: number;
+  readonly steps: number;
+  readonly loss: number;
+  /** Global, before clipping. */
+  readonly gradientNorm: number;
+  readonly stepsPerSecond: number;
+  readonly secondsLeft: number;
+}
+
 /** The quantities of `layers.csv`. Gradients are of the mean loss a target token, before clipping. */
 export type Quantity = "parameter-gradient" | "activation-gradient" | "activation" | "parameter" | "update";
 
@@ -82,7 +94,7 @@ export interface RunRow {
   readonly id: string;
   readonly status: "done" | "diverged" | "failed" | "running" | "pending" | "stale";
   readonly seed: number;
-  /** The keys the sweep varies, by dotted path. */
+  /** The keys that tell the runs apart (those the sweep varies, and those in which runs of `fathom train` differ). */
   readonly config: Readonly<Record<string, string | number | boolean | null>>;
   readonly steps: number;
   readonly seconds: number;

@@ -1,15 +1,8 @@
 // `fathom compare`: final values over seeds, one line a configuration.
 
+import { groupBy, spreadOf, type Spread } from "../statistics.ts";
 import type { RunRow } from "../types.ts";
-import { groupBy } from "./group-by.ts";
 import { common, exitCodes, verb } from "./verb.ts";
-
-/** Mean and spread of a value over the finished runs that have it; `sd` is the sample standard deviation, NaN for one. */
-export interface Spread {
-  readonly mean: number;
-  readonly sd: number;
-  readonly n: number;
-}
 
 /** The runs that differ by seed alone. */
 export interface Comparison {
@@ -59,15 +52,6 @@ export function compareRows(experiment: string, rows: readonly RunRow[]): Compar
       bestDevLoss: spreadOf(done.map((row) => row.bestDevLoss)),
     };
   });
-}
-
-/** Mean and sample standard deviation; NaNs (absent values) are left out. */
-export function spreadOf(values: readonly number[]): Spread {
-  const present = values.filter((v) => !Number.isNaN(v));
-  const n = present.length;
-  const mean = n > 0 ? present.reduce((a, b) => a + b, 0) / n : NaN;
-  const sd = n > 1 ? Math.sqrt(present.reduce((a, b) => a + (b - mean) ** 2, 0) / (n - 1)) : NaN;
-  return { mean, sd, n };
 }
 
 async function text(comparisons: readonly Comparison[]): Promise<string> {

@@ -2,7 +2,7 @@
 
 import { MultiBar, type SingleBar } from "cli-progress";
 import pc from "picocolors";
-import type { JobProgress as Progress } from "../launchers/launcher.ts";
+import type { Progress } from "../types.ts";
 
 /** Shows several runs at once. Everything goes to stderr; stdout is for results. */
 export interface ProgressView {

@@ -6,7 +6,7 @@ import type { RunIdentity } from "../runs/run-folder.ts";
 import * as folder from "../runs/run-folder.ts";
 import { claim } from "../runs/lease.ts";
 import { messageOf } from "../errors.ts";
-import type { JobProgress as Progress } from "../launchers/launcher.ts";
+import type { Progress } from "../types.ts";
 import { exitCodes, TryAgainError } from "./verb.ts";
 
 /** How a run ended; `finished-before`: it was done already and nothing was run. */

@@ -1,6 +1,6 @@
 // `fathom status`: how far the runs of an experiment are.
 
-import { groupBy } from "./group-by.ts";
+import { groupBy } from "../statistics.ts";
 import { common, exitCodes, verb } from "./verb.ts";
 
 export const status = verb({

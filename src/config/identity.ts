@@ -6,6 +6,10 @@ import type { RunConfig } from "./schema.ts";
 /** A value that can stand in a table or an id: mappings and lists as compact JSON. */
 export type Varied = Readonly<Record<string, string | number | boolean | null>>;
 
+/** A configuration's value as it stands in a table or an id; null for what is not there. */
+export const variedValue = (value: unknown): Varied[string] =>
+  typeof value === "object" && value !== null ? JSON.stringify(value) : ((value ?? null) as Varied[string]);
+
 /** JSON with the keys of every mapping sorted: equal data gives equal text. */
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, v: unknown) =>

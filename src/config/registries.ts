@@ -1,5 +1,5 @@
-// The one place that gathers the registries' names for the configuration The registries import
-// model code, so they are loaded on demand: `--help` must not wait for them.
+// The one place that gathers the registries' names for the configuration. The registries import model
+// code, so they are loaded on demand: `--help` must not wait for them.
 
 import { members, type Member } from "../registry.ts";
 import type { Registries } from "./schema.ts";

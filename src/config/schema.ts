@@ -14,7 +14,7 @@ export interface Registries {
   readonly corpora: readonly Member[];
 }
 
-/** What the schema itself names, for `fathom list`; tests hold the registries of src/train equal to them. */
+/** What the schema itself names, for `fathom list`; tests hold the registries of src/train and src/engine equal to them. */
 export const models = [
   { name: "transformer", summary: "encoder-decoder transformer (Vaswani et al. 2017)" },
 ] as const satisfies Member[];
@@ -152,7 +152,10 @@ const transformerSchema = (names: Registries) =>
     }));
 
 const rate = (describe: string) => z.number().positive().max(1e6).describe(describe);
-const learningRate = rate("peak learning rate").default(0.001);
+// Its default depends on the schedule: see trainSchema.
+const learningRate = rate(
+  "peak learning rate; 0.001 if not given, or 1, the paper's factor, with schedule noam",
+).optional();
 const weightDecay = z.number().min(0).max(1e3).default(0);
 const moments = {
   learningRate,
@@ -251,7 +254,7 @@ const trainSchema = z
     optimizer: optimizerSchema,
     schedule: scheduleSchema,
     clipNorm: rate("gradients are scaled down to this global norm; null for no clipping").nullable().default(null),
-    labelSmoothing: fraction("probability spread over all other pieces").default(0),
+    labelSmoothing: fraction("probability spread evenly over all pieces, the right one included").default(0),
     evaluateEverySteps: positive("steps between evaluations on dev").default(100),
     checkpointEverySteps: positive("steps between checkpoints").default(100),
   })
@@ -266,7 +269,16 @@ const trainSchema = z
         message: `expected fewer than train.steps (${steps}), got train.schedule.warmupSteps: ${schedule.warmupSteps}; shorten the warm-up or train longer`,
       });
   })
-  .transform((train) => ({ ...train, steps: train.steps ?? null, epochs: train.epochs ?? null }))
+  .transform(({ optimizer, ...train }) => ({
+    ...train,
+    steps: train.steps ?? null,
+    epochs: train.epochs ?? null,
+    optimizer: {
+      ...optimizer,
+      // Noam's learning rate is a factor on its own formula: 0.001 would train a thousand times too slowly.
+      learningRate: optimizer.learningRate ?? (train.schedule.kind === "noam" ? 1 : 0.001),
+    },
+  }))
   .describe("how it is trained");
 
 const probesSchema = (names: Registries) =>
@@ -364,15 +376,9 @@ export const experimentSchema = (names: Registries) =>
 /** One run, resolved: no short forms, no missing values. `train.steps` and `train.epochs`: exactly one is not null;
  *  likewise `probes.everySteps` and `probes.schedule`. */
 export type RunConfig = z.output<ReturnType<typeof runSchema>>;
-/** What a YAML file (or an override on top of it) may say for one run. */
-export type RunInput = z.input<ReturnType<typeof runSchema>>;
 /** The `sweep` section. */
 export type SweepConfig = z.output<typeof sweepSchema>;
 /** One entry of `sweep.parameters`. */
 export type SweepParameter = z.output<typeof parameterSchema>;
-export type DataConfig = RunConfig["data"];
-export type ModelConfig = RunConfig["model"];
-export type TrainConfig = RunConfig["train"];
-export type OptimizerConfig = TrainConfig["optimizer"];
-export type ScheduleConfig = TrainConfig["schedule"];
-export type ProbesConfig = RunConfig["probes"];
+export type OptimizerConfig = RunConfig["train"]["optimizer"];
+export type ScheduleConfig = RunConfig["train"]["schedule"];

@@ -3,7 +3,7 @@
 
 import { nearest } from "../registry.ts";
 import { stream } from "../random.ts";
-import { configHash, runId, type Varied } from "./identity.ts";
+import { configHash, runId, variedValue, type Varied } from "./identity.ts";
 import { isSweepable } from "./json-schema.ts";
 import { valueAt, type Problem } from "./problems.ts";
 import { withKey, type Resolved, type Resolver } from "./resolve.ts";
@@ -75,10 +75,10 @@ export const singleRun = (config: RunConfig): PlannedRun => plannedRun({}, [], c
 
 function plannedRun(assignment: Assignment, keys: readonly string[], config: RunConfig): PlannedRun {
   const varied: Varied = Object.fromEntries(
-    keys.map((key) => {
-      const value = Object.hasOwn(assignment, key) ? assignment[key] : valueAt(config, key.split("."));
-      return [key, typeof value === "object" && value !== null ? JSON.stringify(value) : (value as string)];
-    }),
+    keys.map((key) => [
+      key,
+      variedValue(Object.hasOwn(assignment, key) ? assignment[key] : valueAt(config, key.split("."))),
+    ]),
   );
   return { id: runId(varied, config), hash: configHash(config), varied, config };
 }

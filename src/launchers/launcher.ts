@@ -2,23 +2,14 @@
 // nor decides what counts as done: that is in the run folders.
 
 import type { Member } from "../registry.ts";
-
-/** Where a run stands, as `executeRun` reports it and its process tells it. */
-export interface JobProgress {
-  readonly step: number;
-  readonly steps: number;
-  readonly loss: number;
-  readonly gradientNorm: number;
-  readonly stepsPerSecond: number;
-  readonly secondsLeft: number;
-}
+import type { Progress } from "../types.ts";
 
 /** Set in the environment of processes that have a channel to the launcher which started them. */
 export const launchedVariable = "FATHOM_LAUNCHED";
 
 /** What a run's process tells the launcher that started it. */
 export type LauncherMessage =
-  | { readonly type: "progress"; readonly progress: JobProgress }
+  | { readonly type: "progress"; readonly progress: Progress }
   | { readonly type: "result"; readonly status: "done" | "diverged" | "interrupted"; readonly reason: string };
 
 /** A process to run: `node <args>`. */
@@ -47,7 +38,7 @@ export interface LaunchOptions {
   readonly failFast: boolean;
   /** Aborted: start no further job, interrupt those that run and wait for them to save. */
   readonly signal: AbortSignal;
-  onProgress(job: Job, progress: JobProgress): void;
+  onProgress(job: Job, progress: Progress): void;
   onEnd(outcome: Outcome): void;
 }
 

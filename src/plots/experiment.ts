@@ -2,7 +2,7 @@
 // (the scheme, where it varies) and lines (the depth, where it varies); what remains are seeds, which make bands.
 
 import type { LayerRow, MetricRow, RunRow } from "../types.ts";
-import { distinct } from "./statistics.ts";
+import { distinct } from "../statistics.ts";
 
 /** The rows of one run. */
 export interface RunData {

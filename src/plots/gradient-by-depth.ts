@@ -4,7 +4,7 @@ import { layerSeries, valueAt, type Moment } from "./layer-series.ts";
 import type { Plot } from "./plot.ts";
 import { seedNotes, type Measure } from "./profile.ts";
 import { momentName } from "./profile-grid.ts";
-import { distinct, extent, groupBy, median, round } from "./statistics.ts";
+import { distinct, extent, groupBy, median, round } from "../statistics.ts";
 import { frame, hiddenNote, lineLegend, lineScales, logAxis, times } from "./style.ts";
 
 const measure: Measure = (run) => layerSeries(run, "parameter-gradient");

@@ -3,7 +3,7 @@ import { layoutOf, type ExperimentData, type RunData } from "./experiment.ts";
 import { layerSeries, type LayerSeries } from "./layer-series.ts";
 import type { Plot } from "./plot.ts";
 import { configurationsOf, type Configuration } from "./profile.ts";
-import { extent, median, round, thinned } from "./statistics.ts";
+import { extent, median, round, thinned } from "../statistics.ts";
 import { frame, hiddenNote, logAxis, times, wrapped } from "./style.ts";
 import { divergedStep } from "./verdict.ts";
 

@@ -4,7 +4,7 @@
 
 import type { LayerRow, Quantity } from "../types.ts";
 import type { RunData } from "./experiment.ts";
-import { median } from "./statistics.ts";
+import { median } from "../statistics.ts";
 
 /** One layer's values over the recorded steps, in order of steps. */
 export interface LayerSeries {

@@ -3,7 +3,7 @@ import type { MetricRow } from "../types.ts";
 import { layoutOf, type ExperimentData, type RunData } from "./experiment.ts";
 import type { Plot } from "./plot.ts";
 import { configurationsOf, seedNotes } from "./profile.ts";
-import { distinct, extent, groupBy, median, quantile, round, smoothed, thinned } from "./statistics.ts";
+import { distinct, extent, groupBy, median, quantile, round, smoothed, thinned } from "../statistics.ts";
 import { frame, lineLegend, lineScales } from "./style.ts";
 import { outcomeWords } from "./verdict.ts";
 

@@ -4,7 +4,7 @@ import type { TopLevelSpec } from "vega-lite";
 import { layoutOf, type ExperimentData } from "./experiment.ts";
 import type { Moment } from "./layer-series.ts";
 import { firstOverLast, profilesOf, seedNotes, type Measure, type Profile } from "./profile.ts";
-import { distinct, extent, groupBy, median, round, thinned } from "./statistics.ts";
+import { distinct, extent, groupBy, median, round, thinned } from "../statistics.ts";
 import { frame, hiddenNote, layerTicks, lineLegend, lineScales, logAxis, times } from "./style.ts";
 
 /** What a grid shows besides the profiles themselves. */

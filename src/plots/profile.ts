@@ -3,7 +3,7 @@
 
 import { configurationName, layoutOf, type ExperimentData, type Layout, type RunData } from "./experiment.ts";
 import { valueAt, type LayerSeries, type Moment } from "./layer-series.ts";
-import { distinct, groupBy, median } from "./statistics.ts";
+import { distinct, groupBy, median } from "../statistics.ts";
 import { divergedStep } from "./verdict.ts";
 
 /** A quantity as series a layer, e.g. `layerSeries` of the parameter gradient. */

@@ -2,7 +2,7 @@
 // report whatever the page's text is, so that one drawing serves light and dark.
 
 import type { TopLevelSpec } from "vega-lite";
-import { extent, median } from "./statistics.ts";
+import { extent, median } from "../statistics.ts";
 
 /** Verdana has the widths of DejaVu Sans (which pictures are set in) where a reader's machine lacks the latter. */
 export const fontFamily = "DejaVu Sans, Verdana, sans-serif";

@@ -3,7 +3,7 @@ import { updateRatioSeries } from "./layer-series.ts";
 import type { Plot } from "./plot.ts";
 import { profilesOf } from "./profile.ts";
 import { profileGrid } from "./profile-grid.ts";
-import { extent, median } from "./statistics.ts";
+import { extent, median } from "../statistics.ts";
 import { power } from "./style.ts";
 
 const rule = 1e-3;

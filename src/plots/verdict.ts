@@ -2,7 +2,7 @@
 // necessary nor sufficient for learning, so no gradient norm enters a verdict.
 
 import type { RunRow } from "../types.ts";
-import { groupBy } from "./statistics.ts";
+import { groupBy } from "../statistics.ts";
 
 /** What became of a run. */
 export type Outcome = "learns" | "at the unigram line" | "still above the unigram line" | "diverged" | "unfinished";

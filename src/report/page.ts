@@ -5,7 +5,7 @@ import { byNumber, layoutOf, plain, type ExperimentData } from "../plots/experim
 import * as registry from "../plots/index.ts";
 import { svgOf } from "../plots/picture.ts";
 import { unmet, type Plot } from "../plots/plot.ts";
-import { distinct } from "../plots/statistics.ts";
+import { distinct } from "../statistics.ts";
 
 import type { RunRecord } from "../runs/run-folder.ts";
 import { html, jsonForScript, programForScript, raw, type Html } from "./html.ts";

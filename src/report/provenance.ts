@@ -3,7 +3,7 @@
 import type { RunConfig } from "../config/schema.ts";
 import { humanised, type ExperimentData } from "../plots/experiment.ts";
 import { configurationsOf } from "../plots/profile.ts";
-import { distinct, extent } from "../plots/statistics.ts";
+import { distinct, extent } from "../statistics.ts";
 import { keptOverrides } from "../runs/manifest.ts";
 import type { RunRecord } from "../runs/run-folder.ts";
 import { html, type Html } from "./html.ts";

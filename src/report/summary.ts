@@ -3,16 +3,9 @@
 import { layoutOf, plain, humanised, type ExperimentData, type Layout, type RunData } from "../plots/experiment.ts";
 import { endCount, layerSeries, valueAt } from "../plots/layer-series.ts";
 import { configurationsOf, firstOverLast, type Configuration, type FirstOverLast } from "../plots/profile.ts";
-import { distinct, groupBy, mean, median, standardDeviation } from "../plots/statistics.ts";
+import { distinct, groupBy, mean, median, spreadOf, type Spread } from "../statistics.ts";
 import { times } from "../plots/style.ts";
 import { outcomeWords } from "../plots/verdict.ts";
-
-/** A mean over seeds with its sample standard deviation (NaN for one seed); the mean is NaN where no seed has a value. */
-export interface Spread {
-  readonly mean: number;
-  readonly deviation: number;
-  readonly count: number;
-}
 
 /** One configuration over its seeds. */
 export interface SummaryRow {
@@ -46,14 +39,14 @@ export function summaryOf(data: ExperimentData): SummaryRow[] {
       configuration,
       values: keys.map((key) => plain(runs[0]!.row.config[key])),
       outcome: outcomeWords(runs.map((run) => run.row)),
-      trainLoss: spread(done.map(lateTrainLoss)),
-      devLoss: spread(done.map((run) => run.row.finalDevLoss)),
+      trainLoss: spreadOf(done.map(lateTrainLoss)),
+      devLoss: spreadOf(done.map((run) => run.row.finalDevLoss)),
       unigramEntropy: median(runs.map((run) => run.row.unigramEntropy).filter(Number.isFinite)),
       ratios: ratios.filter(
         (ratio) => ratio.configuration.panel === configuration.panel && ratio.configuration.line === configuration.line,
       ),
       unlayered: unlayered(runs),
-      seconds: spread(runs.map((run) => run.row.seconds)),
+      seconds: spreadOf(runs.map((run) => run.row.seconds)),
     };
   });
 }
@@ -72,11 +65,9 @@ export function findings(data: ExperimentData): { readonly panel: string; readon
 }
 
 /** `3.12 ± 0.04`; the deviation only where there are seeds enough. */
-export function spreadText({ mean: centre, deviation }: Spread, digits = 2): string {
+export function spreadText({ mean: centre, sd }: Spread, digits = 2): string {
   if (!Number.isFinite(centre)) return "–";
-  return Number.isFinite(deviation)
-    ? `${centre.toFixed(digits)} ± ${deviation.toFixed(digits)}`
-    : centre.toFixed(digits);
+  return Number.isFinite(sd) ? `${centre.toFixed(digits)} ± ${sd.toFixed(digits)}` : centre.toFixed(digits);
 }
 
 function lossSentence(layout: Layout, rows: readonly SummaryRow[]): string {
@@ -120,11 +111,6 @@ const named = (layout: Layout, row: SummaryRow, before: string): string =>
 /** What lines differ in, as a word: `depth`, `learning rate`. */
 const lineWord = (layout: Layout): string =>
   layout.lineKeys[0]!.startsWith("model.depth") ? "depth" : humanised(layout.lineKeys[0]!);
-
-function spread(values: readonly number[]): Spread {
-  const finite = values.filter(Number.isFinite);
-  return { mean: mean(finite), deviation: standardDeviation(finite), count: finite.length };
-}
 
 function lateTrainLoss(run: RunData): number {
   const losses = run.metrics.filter((row) => row.split === "train" && row.name === "loss").map((row) => row.value);

@@ -12,6 +12,7 @@ import { seemsHeld } from "./lease.ts";
 import { manifestFile, readManifest, type ManifestEntry } from "./manifest.ts";
 import { isFinished, readConfig, readRun, runFolder } from "./run-folder.ts";
 import { readMetrics } from "./tables.ts";
+import { variedKeys, variedValues } from "./varied.ts";
 
 /** A run of an experiment, started or not. */
 export interface ExperimentRun {
@@ -27,6 +28,8 @@ export interface ExperimentRun {
 export interface Experiment {
   readonly name: string;
   readonly manifest: readonly ManifestEntry[];
+  /** The keys that tell its runs apart, seeds aside: the same in every row's `config`. */
+  readonly varied: readonly string[];
   /** The runs of the manifest in its order, then those made by `fathom train`. */
   readonly runs: readonly ExperimentRun[];
 }
@@ -42,20 +45,23 @@ export function readExperiment(dir: string): Experiment {
   const planned = new Set(manifest.map((e) => e.id));
   const folders = existsSync(runsDir) ? readdirSync(runsDir).sort() : [];
   const alone = folders.filter((id) => !planned.has(id) && isFile(join(runsDir, id, "config.yaml")));
+  const runs = [
+    ...manifest.map(({ id, varied, config }) => ({ dir: runFolder(dir, id), varied, config })),
+    ...alone.map((id) => ({ dir: join(runsDir, id), varied: {}, config: readConfig(join(runsDir, id)) })),
+  ];
+  const varied = variedKeys(runs);
   return {
     name: basename(resolve(dir)),
     manifest,
-    runs: [
-      ...manifest.map(({ id, varied, config }) => readRunRow(runFolder(dir, id), varied, config)),
-      ...alone.map((id) => readRunRow(join(runsDir, id), {}, readConfig(join(runsDir, id)))),
-    ],
+    varied,
+    runs: runs.map((run) => readRunRow(run.dir, variedValues(run, varied), run.config)),
   };
 }
 
 /** Writes `runs.csv`: one row a run, the varied keys as columns, absent values empty. */
 export function writeRunsCsv(experimentDir: string): string {
-  const rows = readExperiment(experimentDir).runs.map((r) => r.row);
-  const keys = [...new Set(rows.flatMap((row) => Object.keys(row.config)))];
+  const { varied: keys, runs } = readExperiment(experimentDir);
+  const rows = runs.map((r) => r.row);
   const columns = ["id", "status", "seed", ...keys, ...finalColumns];
   const lines = rows.map((row) => [
     row.id,

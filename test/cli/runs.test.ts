@@ -156,3 +156,24 @@ test("runs of a frozen manifest: each by index, status and comparison over seeds
   expect(plan.stdout).toMatch(/3 +run +depth=2_seed=2_\S+ +planned before, not begun/);
   expect(plan.stdout).toMatch(/4 +run +depth=3_seed=1_\S+ +new/);
 });
+
+test("runs of train that differ in more than the seed are not averaged; runs.csv, status and compare agree", async () => {
+  for (const args of [["seed=1"], ["seed=2"], ["train.clipNorm=1"]]) expect((await train(...args)).code).toBe(0);
+  const experiment = join(out, "debug");
+  const compared = JSON.parse((await fathom("compare", experiment, "--json")).stdout) as {
+    config: RunRow["config"];
+    statuses: object;
+  }[];
+  const byClip = compared.map((c) => [c.config["train.clipNorm"], c.statuses] as const);
+  expect(byClip).toHaveLength(2);
+  expect(byClip).toEqual(
+    expect.arrayContaining([
+      [null, { done: 2 }],
+      [1, { done: 1 }],
+    ]),
+  );
+  const status = JSON.parse((await fathom("status", experiment, "--json")).stdout) as RunRow[];
+  for (const row of status) expect(Object.keys(row.config)).toEqual(["train.clipNorm"]);
+  const { writeRunsCsv } = await import("../../src/runs/experiment.ts");
+  expect(readFileSync(writeRunsCsv(experiment), "utf8")).toMatch(/^id,status,seed,train\.clipNorm,steps,/);
+});

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadRun, loadSweep } from "../../src/config/load.ts";
+import { resolver } from "../../src/config/resolve.ts";
 import { UserError } from "../../src/errors.ts";
 import { minimal, names } from "./names.ts";
 
@@ -189,6 +190,15 @@ test("overrides are typed by YAML and keep the derived defaults in step", () => 
   );
   expect(config.model).toMatchObject({ depth: { encoder: 3, decoder: 1 }, width: 32, feedForward: 128 });
   expect(config.train.optimizer).toMatchObject({ kind: "adam", learningRate: 0.01 });
+});
+
+test("the learning rate is 0.001 if not given, and 1, the factor of the paper, with noam", () => {
+  const rate = (...overrides: string[]) =>
+    loadRun(write(minimal), overrides, names).config.train.optimizer.learningRate;
+  const noam = "train.schedule={kind: noam, warmupSteps: 400}";
+  expect([rate(), rate(noam), rate(noam, "train.optimizer.learningRate=2")]).toEqual([0.001, 1, 2]);
+  const { config } = loadRun(write(minimal), [noam], names);
+  expect(resolver(names).resolve(config)).toEqual({ ok: true, value: config });
 });
 
 test.each([

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { layoutOf } from "../../src/plots/experiment.ts";
 import { endCount, layerSeries, updateRatioSeries, valueAt } from "../../src/plots/layer-series.ts";
-import { variedKeys, summed } from "../../src/plots/load.ts";
+import { summed } from "../../src/plots/load.ts";
 import { configurationsOf, firstOverLast } from "../../src/plots/profile.ts";
 import { outcomeOf, outcomeWords, divergedStep } from "../../src/plots/verdict.ts";
 import type { LayerRow, RunRow } from "../../src/types.ts";
@@ -129,20 +129,6 @@ test("a third varied key makes panels of its own, so that no configurations pass
   const mixed = { ...data, varied: [...data.varied, "train.optimizer.learningRate"], runs: twice };
   expect(layoutOf(mixed).panels).toContain("pre-ln · learning rate 0.01");
   expect(configurationsOf(mixed).map(({ runs }) => runs.length)).toEqual(Array.from({ length: 12 }, () => 2));
-});
-
-test("runs of train beside a sweep are told apart by where their configurations differ", () => {
-  const of = (config: Record<string, number>, learningRate: number) =>
-    ({
-      row: { config },
-      config: {
-        seed: 1,
-        model: { depth: { encoder: 2, decoder: 2 } },
-        train: { learningRate, same: 2 * learningRate },
-      },
-    }) as never;
-  expect(variedKeys([of({ "model.depth": 2 }, 1), of({ "model.depth": 6 }, 1)])).toEqual(["model.depth"]);
-  expect(variedKeys([of({ "model.depth": 2 }, 1), of({}, 2)])).toEqual(["model.depth", "train.learningRate"]);
 });
 
 test("first over last is the median over seeds, and the end knows finished runs alone", () => {

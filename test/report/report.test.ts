@@ -83,8 +83,8 @@ test("the summary has a row a configuration, with spread over the seeds that fin
   const [two, six] = rows as [(typeof rows)[0], (typeof rows)[0]];
   const dev = data.runs.slice(0, 2).map((run) => run.row.finalDevLoss) as [number, number];
   expect(two.devLoss.mean).toBeCloseTo((dev[0] + dev[1]) / 2, 12);
-  expect(two.devLoss.deviation).toBeCloseTo(Math.abs(dev[0] - dev[1]) / Math.SQRT2, 12);
-  expect(six.devLoss.count).toBe(1);
+  expect(two.devLoss.sd).toBeCloseTo(Math.abs(dev[0] - dev[1]) / Math.SQRT2, 12);
+  expect(six.devLoss.n).toBe(1);
   expect(spreadText(six.devLoss)).toMatch(/^\d\.\d\d$/);
   expect(two.unlayered.get("embedding")).toEqual({ first: 40, end: 40 });
 });
@@ -103,7 +103,7 @@ test("the question is the author's first comment, else made of what varies", () 
   const text = "# yaml-language-server: $schema=x\n#\n# Does depth kill post-LN?\n#\nname: a\n# later\n";
   expect(questionOf({ data: small, source: { path: "a.yaml", text } })).toBe("Does depth kill post-LN?");
   const long = "# Question: does depth\n#   kill it?\n# Command: fathom\nname: a\n";
-  expect(questionOf({ data: small, source: { path: "a.yaml", text: long } })).toBe("does depth kill it?");
+  expect(questionOf({ data: small, source: { path: "a.yaml", text: long } })).toBe("Does depth kill it?");
   expect(questionOf({ data: small, source: undefined })).toContain("model.residual (post-ln, pre-ln)");
 });
 

@@ -1,4 +1,4 @@
-// Small order statistics for figures and tables. All take finite numbers unless said otherwise.
+// Small statistics for figures and tables. All take finite numbers unless said otherwise.
 
 /** The median; NaN of nothing. */
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
@@ -22,6 +22,21 @@ export function standardDeviation(values: readonly number[]): number {
   if (values.length < 2) return NaN;
   const centre = mean(values);
   return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1));
+}
+
+/** Mean and sample standard deviation of a value over runs. */
+export interface Spread {
+  /** NaN of nothing. */
+  readonly mean: number;
+  /** NaN for fewer than two values. */
+  readonly sd: number;
+  readonly n: number;
+}
+
+/** The spread of the finite values; the others (absent, diverged) are left out. */
+export function spreadOf(values: readonly number[]): Spread {
+  const finite = values.filter(Number.isFinite);
+  return { mean: mean(finite), sd: standardDeviation(finite), n: finite.length };
 }
 
 /** Smallest and largest value, without spreading a long array over the call stack; [Infinity, -Infinity] of nothing. */
@@ -52,7 +67,7 @@ export function smoothed(values: readonly number[], radius: number): number[] {
 /** The distinct values, in order of first appearance. */
 export const distinct = <T>(values: Iterable<T>): T[] => [...new Set(values)];
 
-/** `items` in groups of equal `key`, in order of first appearance. */
+/** `items` in groups of equal `key`, in order of first appearance. (`Map.groupBy` is not in Node 20.) */
 export function groupBy<T>(items: Iterable<T>, key: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();
   for (const item of items) {
