@@ -82,3 +82,20 @@ export function parameterSpecs(players: readonly Player[]): Map<string, Paramete
 
 /** Number of elements of a shape. */
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, d) => product * d, 1);
+
+/** Where a parameter belongs. */
+export interface Place {
+  readonly stack: string;
+  /** From 0; empty where it belongs to no layer. */
+  readonly layer: number | "";
+  readonly component: string;
+  readonly parameter: string;
+}
+
+/** Where a parameter belongs, read off its path `stack/[layer/]component/parameter`. */
+export function placeOf(path: string): Place {
+  const [stack = "", second = "", ...rest] = path.split("/");
+  if (!/^\d+$/.test(second)) return { stack, layer: "", component: second, parameter: rest.join("/") };
+  const [component = "", ...parameter] = rest;
+  return { stack, layer: Number(second), component, parameter: parameter.join("/") };
+}

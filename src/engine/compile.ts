@@ -1,10 +1,11 @@
 // Turns a stage into programs: its operations are recorded once, forward and backward, split at the end of the forward,
 // simplified, and encoded. What the backward needs of the forward becomes outputs of the one and inputs of the other.
 import * as tf from "@tensorflow/tfjs-core";
-import type { GradSaveFunc, Tensor } from "@tensorflow/tfjs-core";
+import type { Tensor } from "@tensorflow/tfjs-core";
 // The union package registers TensorFlow.js's gradients, which tfjs-core alone does not under Node.
 import "@tensorflow/tfjs";
 import { assert } from "../errors.ts";
+import { watchGradient } from "../ops/index.ts";
 import { type Noise, sizeOf, type Stage, type StageContext, type TapPoint } from "../stage.ts";
 import type { Dtype } from "../types.ts";
 import { dropDeadNodes, type ElementType, fuseNodes, type Graph, mergeDuplicateNodes, type Node } from "./graph.ts";
@@ -122,12 +123,7 @@ function traceStage(stage: Stage, carry: Readonly<Record<string, CarryInfo>>, mo
       if (mode === "evaluate") return x;
       const tap: Tap = { component, point, activation: x };
       taps.push(tap);
-      return tf.customGrad((...args: unknown[]) => {
-        const [x, save] = args as [Tensor, GradSaveFunc];
-        save([]);
-        const gradFunc = (dy: Tensor): Tensor => (tap.gradient = dy);
-        return { value: tf.clone(x), gradFunc };
-      })(x);
+      return watchGradient(x, (gradient) => (tap.gradient = gradient));
     },
     noise(name, shape, noise) {
       noises.push({ name, shape, noise });

@@ -1,11 +1,11 @@
 // The same stages, run operation by operation on one of TensorFlow.js's own backends. On the way down every stage is run
 // again with the gradient tape on: slower than the compiled engine, and independent of it, which is what it is for.
 import * as tf from "@tensorflow/tfjs-core";
-import type { GradSaveFunc, Tensor } from "@tensorflow/tfjs-core";
+import type { Tensor } from "@tensorflow/tfjs-core";
 import "@tensorflow/tfjs";
 import { UserError } from "../errors.ts";
+import { watchGradient } from "../ops/index.ts";
 import type { TapReading } from "../probes/probe.ts";
-import { stream } from "../random.ts";
 import {
   type Parameters,
   type Player,
@@ -18,6 +18,7 @@ import {
 import type { Batch, Moments } from "../types.ts";
 import type { Engine, StepOptions, StepResult } from "./engine.ts";
 import { momentsOf } from "./moments.ts";
+import { drawNoise, noisePurpose } from "./noise.ts";
 
 /** An engine on the TensorFlow.js backend `backend`, which must have been registered. */
 export async function eagerEngine(name: string, backend: string): Promise<Engine> {
@@ -132,24 +133,14 @@ function trainingContext(stage: Stage, { step, seed }: StepOptions, noises: Nois
       if (!taps) return x;
       const tap: Tap = { component, point, activation: momentsOf(x.dataSync()) };
       taps.push(tap);
-      return tf.customGrad((...args: unknown[]) => {
-        const [x, save] = args as [Tensor, GradSaveFunc];
-        save([]);
-        const gradFunc = (dy: Tensor): Tensor => {
-          tap.gradient = momentsOf(dy.dataSync());
-          return dy;
-        };
-        return { value: tf.clone(x), gradFunc };
-      })(x);
+      return watchGradient(x, (gradient) => (tap.gradient = momentsOf(gradient.dataSync())));
     },
     noise(name, shape, noise) {
-      const purpose = `${noise.kind}/${stage.name}/${name}`;
+      const purpose = noisePurpose(stage, name, noise);
       let drawn = noises.get(purpose);
       if (!drawn) {
         const data = new Float32Array(sizeOf(shape));
-        const source = stream(seed, purpose);
-        if (noise.kind === "dropout") source.dropout(data, noise.rate, step);
-        else source.normal(data, step);
+        drawNoise(data, { seed, purpose, noise, step });
         noises.set(purpose, (drawn = { shape, data, tensor: tf.tensor(data, [...shape]) }));
       }
       return drawn.tensor;

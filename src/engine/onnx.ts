@@ -1,10 +1,10 @@
 // The default engine: stages compiled to ONNX, run by ONNX Runtime's native CPU kernels.
 import { messageOf } from "../errors.ts";
-import { stream } from "../random.ts";
 import type { Parameters, Player, Stage } from "../stage.ts";
 import type { Batch } from "../types.ts";
 import { compilationKey, compileStage, type Mode } from "./compile.ts";
 import type { Engine, EngineKind, StepOptions, StepResult } from "./engine.ts";
+import { drawNoise } from "./noise.ts";
 import { bufferPool, type Carry, layOut, type Loaded, type Plan } from "./plan.ts";
 import { checkInPlaceOutputs, createSession, sessionOptions } from "./session.ts";
 
@@ -55,11 +55,7 @@ function onnxEngine(threads: number): Engine {
   ): Promise<void> => {
     for (const [name, { data }] of Object.entries(batch.tensors))
       (plan.batch[name]!.data as Float32Array).set(data as Float32Array);
-    for (const { purpose, noise, data } of plan.noises) {
-      const source = stream(seed, purpose);
-      if (noise.kind === "dropout") source.dropout(data, noise.rate, step);
-      else source.normal(data, step);
-    }
+    for (const { purpose, noise, data } of plan.noises) drawNoise(data, { seed, purpose, noise, step });
     let nextSum = 0;
     for (const [i, call] of plan.calls.entries()) {
       try {

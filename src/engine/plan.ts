@@ -7,6 +7,7 @@ import { type Noise, type Parameters, type Player, sizeOf, type Stage } from "..
 import type { Batch, Dtype, Moments } from "../types.ts";
 import type { CarryInfo, CompiledStage, Mode, Port, Program } from "./compile.ts";
 import type { ElementType } from "./graph.ts";
+import { noisePurpose } from "./noise.ts";
 import { assertNoAliasing, type Session } from "./session.ts";
 
 /** A session with its arguments laid out. */
@@ -138,7 +139,7 @@ export async function layOut(
     for (const { name, shape, noise } of loaded.compiled.noises) {
       const tensor = pool.tensor(`${stage.name} noise ${name}`, shape, "float32");
       tensors.set(`noise ${name}`, tensor);
-      const purpose = `${noise.kind}/${stage.name}/${name}`;
+      const purpose = noisePurpose(stage, name, noise);
       noises.push({ purpose, noise, shape, data: tensor.data as Float32Array });
     }
     addCall(frame, "forward", loaded.forward, loaded.compiled.forward);

@@ -51,7 +51,8 @@ export function transformer(options: TransformerOptions): Player[] {
   return [{ name: "model", stages, scalars: ["loss", "nll"] }];
 }
 
-/** x_0 = sqrt(D) E[ids] + positions, with dropout. E starts as N(0, 1/D), so that scaled rows have unit variance. */
+/** x_0 = sqrt(D) E[ids] + positions, with dropout. E starts as N(0, 1/D), so that scaled rows have unit variance. Where
+ *  the output shares E, logits start with unit variance as well, and the loss half a nat above ln V. */
 function embedStage(options: TransformerOptions, ids: "source" | "target", stream: "encoder" | "decoder"): Stage {
   const { width, vocabulary, dropout } = options;
   const table: ParameterSpec = {

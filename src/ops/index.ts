@@ -4,3 +4,4 @@ export { attentionProbabilities, scaledDotProductAttention } from "./attention.t
 export { linearCrossEntropy } from "./cross-entropy.ts";
 export { embeddingLookup, scatterRows } from "./embedding-lookup.ts";
 export { layerNormalization, rmsNormalization } from "./layer-normalization.ts";
+export { watchGradient } from "./watch-gradient.ts";

@@ -1,5 +1,5 @@
 import type { Member } from "../registry.ts";
-import type { Parameters, TapPoint } from "../stage.ts";
+import { type Parameters, placeOf, type TapPoint } from "../stage.ts";
 import type { LayerRow, Moments, Quantity } from "../types.ts";
 
 /** Moments of the activation and of its gradient at one tap of a stage. */
@@ -30,14 +30,6 @@ export interface Probe extends Member {
   /** Whether it reads taps, which cost the engine extra reductions in every stage. */
   readonly needsTaps: boolean;
   rows(view: StepView): LayerRow[];
-}
-
-/** Where a parameter belongs, read off its path `stack/[layer/]component/parameter`. */
-export function placeOf(path: string): Pick<LayerRow, "stack" | "layer" | "component" | "parameter"> {
-  const [stack = "", second = "", ...rest] = path.split("/");
-  if (!/^\d+$/.test(second)) return { stack, layer: "", component: second, parameter: rest.join("/") };
-  const [component = "", ...parameter] = rest;
-  return { stack, layer: Number(second), component, parameter: parameter.join("/") };
 }
 
 /** The norm columns of a row: l2 = sqrt(sum x^2), rms = l2 / sqrt(count), max = max |x|. */

@@ -1,8 +1,8 @@
 // The training loop: for each player, forward, backward, probe, update. It never asks which model it trains.
 import type { Engine, StepResult } from "../engine/engine.ts";
 import { momentsOf } from "../engine/moments.ts";
-import { placeOf, type Probe, type StepView, type TapReading } from "../probes/probe.ts";
-import type { Parameter, Player } from "../stage.ts";
+import type { Probe, StepView, TapReading } from "../probes/probe.ts";
+import { type Parameter, placeOf, type Player } from "../stage.ts";
 import type { Batch, Dataset, LayerRow, MetricRow, Moments } from "../types.ts";
 import type { TrainingState } from "./checkpoint.ts";
 import type { Optimizer, UpdateMoments } from "./optimizers.ts";
