@@ -18,19 +18,7 @@ import { initialize } from "./train/initialize.ts";
 import { createOptimizer } from "./train/optimizers.ts";
 import { learningRateOf } from "./train/schedules.ts";
 import { type Outcome, train, type Training } from "./train/trainer.ts";
-import type { Dataset } from "./types.ts";
-
-/** How far a run is, for people. */
-export interface Progress {
-  /** Updates done, of `steps`. */
-  readonly step: number;
-  readonly steps: number;
-  readonly loss: number;
-  /** Global, before clipping. */
-  readonly gradientNorm: number;
-  readonly stepsPerSecond: number;
-  readonly secondsLeft: number;
-}
+import type { Dataset, Progress } from "./types.ts";
 
 /** Trains the run of `config` in `runDir`, from its newest checkpoint if there is one, and leaves its files complete.
  *  On `signal` it saves a checkpoint and ends as `interrupted`. Once `lost` is aborted the run belongs to another process:
