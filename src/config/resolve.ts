@@ -1,7 +1,7 @@
 // From what an author wrote to a complete configuration: pure, no files.
 
 import { jsonSchema, knownKeys } from "./json-schema.ts";
-import { problemsOf, type Problem } from "./problems.ts";
+import { problemsOf, valueAt, type Problem } from "./problems.ts";
 import { runSchema, type Registries, type RunConfig } from "./schema.ts";
 
 /** What resolving gives: the configuration, or everything that is wrong with it. */
@@ -28,6 +28,24 @@ export function resolver(names: Registries): Resolver {
       return { ok: false, problems: problemsOf(result.error.issues, input, keys) };
     },
   };
+}
+
+/** A configuration that was resolved before, such as a run's own: checked for its shape alone. What it names may belong
+ *  to another version's registries; whoever uses such a name looks it up. */
+export function checkResolved(input: unknown): Resolved<RunConfig> {
+  const named = (...path: string[]) => {
+    const names = [valueAt(input, path)].flat().filter((name) => typeof name === "string");
+    return (names.length > 0 ? names : ["a name"]).map((name) => ({ name, summary: "" }));
+  };
+  const finalNorm = valueAt(input, ["model", "finalNorm"]) === true;
+  const result = runSchema({
+    residual: named("model", "residual").map((member) => ({ ...member, finalNorm })),
+    norms: named("model", "norm"),
+    probes: named("probes", "record"),
+    corpora: named("data", "corpus"),
+  }).safeParse(input);
+  if (result.success) return { ok: true, value: result.data };
+  return { ok: false, problems: problemsOf(result.error.issues, input, []) };
 }
 
 /** A copy of `data` with `value` at the dotted `key`, mappings made on the way; or the sentence that says why not. */

@@ -3,7 +3,8 @@
 // Values keep 9 significant digits (float32 has 7). JSON has no NaN and no infinities: they are written as strings.
 
 import { appendFileSync, closeSync, fsyncSync, openSync, rmSync } from "node:fs";
-import { messageOf } from "../errors.ts";
+import { dirname } from "node:path";
+import { messageOf, UserError } from "../errors.ts";
 import type { LayerRow, MetricRow } from "../types.ts";
 import { eventsFile, layersFile, metricsFile, wholeLines, writeChunksWhole } from "./files.ts";
 
@@ -89,13 +90,16 @@ export function openRecorder(runDir: string, { afterStep }: { afterStep?: number
 /** A run's events in order, a torn last line left out. `types`: the others are skipped without being parsed. */
 export function* readEvents(runDir: string, types?: readonly Event["type"][]): Generator<Event> {
   const file = eventsFile(runDir);
-  const prefixes = types?.map((type) => `{"type":"${type}"`);
+  // A damaged line may begin with anything: only what is surely of another type is skipped.
+  const skipped = types && eventTypes.filter((type) => !types.includes(type)).map((type) => `{"type":"${type}",`);
   let number = 0;
   for (const line of wholeLines(file)) {
     number++;
-    if (!prefixes || prefixes.some((prefix) => line.startsWith(prefix))) yield parsed(line, file, number);
+    if (!skipped?.some((prefix) => line.startsWith(prefix))) yield parsed(line, file, number);
   }
 }
+
+const eventTypes = ["metrics", "layer-header", "layers", "note"] as const satisfies Event["type"][];
 
 /** The number that was written. */
 export const toNumber = (value: JsonNumber): number => Number(value);
@@ -106,12 +110,32 @@ export function rounded(value: number): JsonNumber {
 }
 
 function parsed(line: string, file: string, number: number): Event {
+  let event: Partial<Event> | null;
   try {
-    return JSON.parse(line) as Event;
+    event = JSON.parse(line) as typeof event;
   } catch (error) {
-    throw new Error(`${file}:${number}: damaged event: ${messageOf(error)}`, { cause: error });
+    throw damagedEvent(file, number, messageOf(error));
   }
+  if (!isEvent(event)) throw damagedEvent(file, number, "something else");
+  return event;
 }
+
+/** Whether a line has the parts of its type; its numbers are taken as they are. */
+function isEvent(event: Partial<Event> | null): event is Event {
+  if (event?.type === "metrics") return Array.isArray(event.rows) && event.rows.every(Array.isArray);
+  if (event?.type === "note") return typeof event.step === "number";
+  if (event?.type === "layer-header") return isPlaced(event) && Array.isArray(event.rows);
+  return event?.type === "layers" && isPlaced(event) && Array.isArray(event.values);
+}
+
+const isPlaced = ({ step, header }: { step?: unknown; header?: unknown }): boolean =>
+  typeof step === "number" && typeof header === "number";
+/** A `UserError` about a line of a run's events that is not as it was written. */
+export const damagedEvent = (file: string, line: number | undefined, reason: string): UserError =>
+  new UserError(
+    `${file}${line === undefined ? "" : `:${line}`}: expected an event as the run wrote it, got ${reason}; the file is ` +
+      `damaged: remove the folder ${dirname(file)} and run it again`,
+  );
 
 /** The lines up to and with `afterStep`; fills in the headers that stay. */
 function* cut(file: string, afterStep: number, headers: (readonly LayerIdentity[])[]): Generator<string> {

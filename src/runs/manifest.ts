@@ -3,8 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { configHash, type Varied } from "../config/identity.ts";
-import type { RunConfig } from "../config/schema.ts";
+import { configHash } from "../config/identity.ts";
 import type { PlannedRun } from "../config/sweep.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { ensureFolder, isFile, writeWhole } from "./files.ts";
@@ -67,17 +66,24 @@ export function readManifest(experimentDir: string): ManifestEntry[] {
       new UserError(
         `${file}:${i + 1}: expected a planned run as it was frozen, got ${reason}; restore the file or remove it to plan anew`,
       );
-    let entry: ManifestEntry;
+    let entry: Partial<ManifestEntry> | null;
     try {
-      entry = JSON.parse(line) as { index: number; id: string; hash: string; varied: Varied; config: RunConfig };
+      entry = JSON.parse(line) as typeof entry;
     } catch (error) {
       throw damaged(messageOf(error));
     }
+    if (!isEntry(entry)) throw damaged("something else");
     if (entry.index !== i) throw damaged(`index ${entry.index} on line ${i + 1}`);
     if (configHash(entry.config) !== entry.hash) throw damaged("a configuration that does not match its hash");
     return entry;
   });
 }
+
+/** Whether a line has a run's keys; its configuration is then held to its hash. */
+const isEntry = (entry: Partial<ManifestEntry> | null): entry is ManifestEntry =>
+  typeof entry?.index === "number" &&
+  [entry.id, entry.hash].every((text) => typeof text === "string") &&
+  [entry.varied, entry.config].every((value) => typeof value === "object" && value !== null);
 
 /** Run `index` of a manifest. */
 export function manifestEntry(experimentDir: string, index: number): ManifestEntry {

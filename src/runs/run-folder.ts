@@ -3,8 +3,10 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parse, stringify } from "yaml";
+import { z } from "zod";
+import { checkResolved } from "../config/resolve.ts";
 import type { RunConfig } from "../config/schema.ts";
-import { UserError } from "../errors.ts";
+import { messageOf, UserError } from "../errors.ts";
 import { environment, type Environment } from "./environment.ts";
 import { ensureFolder, isFile, writeWhole } from "./files.ts";
 import { leaseFolder } from "./lease.ts";
@@ -94,21 +96,54 @@ export function updateRun(runDir: string, patch: Partial<RunRecord>): RunRecord 
   return record;
 }
 
-/** The run's `run.json`; undefined where there is none that can be read. */
+/** What every reader of `run.json` relies on. */
+const recordSchema = z.looseObject({
+  id: z.string(),
+  experiment: z.string(),
+  hash: z.string(),
+  status: z.enum(["done", "diverged", "failed", "running"]),
+  reason: z.string(),
+  seed: z.number(),
+  engine: z.string(),
+  steps: z.number(),
+  unigramEntropy: z.number().nullable(),
+  hashes: z.record(z.string(), z.string()),
+  attempts: z.number(),
+  started: z.string(),
+  finished: z.string().nullable(),
+  details: z.record(z.string(), z.unknown()),
+  versions: z.record(z.string(), z.string()),
+  git: z.looseObject({ commit: z.string(), dirty: z.boolean() }).nullable(),
+  machine: z.looseObject({ cpu: z.string(), cores: z.number(), memoryBytes: z.number(), platform: z.string() }),
+}) satisfies z.ZodType<RunRecord>;
+
+/** The run's `run.json`; undefined where there is none that is whole: such a run counts as not finished. */
 export function readRun(runDir: string): RunRecord | undefined {
   try {
-    const record = JSON.parse(readFileSync(join(runDir, "run.json"), "utf8")) as RunRecord;
-    return typeof record.status === "string" && typeof record.id === "string" ? record : undefined;
+    return recordSchema.safeParse(JSON.parse(readFileSync(join(runDir, "run.json"), "utf8"))).data;
   } catch {
     return undefined;
   }
 }
 
-/** The run's resolved configuration as it wrote it; a `UserError` where the folder is no run. */
+/** The run's resolved configuration as it wrote it; a `UserError` where the folder is no run, or the file was damaged. */
 export function readConfig(runDir: string): RunConfig {
   const file = join(runDir, "config.yaml");
   if (!isFile(file)) throw new UserError(`${runDir}: expected the folder of a run, got one without config.yaml`);
-  return parse(readFileSync(file, "utf8")) as RunConfig;
+  const damaged = (reason: string): UserError =>
+    new UserError(
+      `${file}: expected a run's configuration as it was written: ${reason}; restore the file or remove the run's folder`,
+    );
+  let input: unknown;
+  try {
+    input = parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw damaged(messageOf(error).split("\n")[0]!);
+  }
+  const checked = checkResolved(input);
+  if (checked.ok) return checked.value;
+  const { path, message } = checked.problems[0]!;
+  throw damaged(path.length > 0 ? `${path.join(".")}: ${message}` : message);
 }
 
 /** Whether a run is finished and its results are all there: the only meaning of done. */

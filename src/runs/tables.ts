@@ -3,8 +3,9 @@
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { parse } from "csv-parse/sync";
 import { stringify } from "csv-stringify/sync";
+import { messageOf, UserError } from "../errors.ts";
 import type { LayerRow, MetricRow, Quantity } from "../types.ts";
-import { readEvents, rounded, toNumber, type LayerIdentity } from "./events.ts";
+import { damagedEvent, readEvents, rounded, toNumber, type LayerIdentity } from "./events.ts";
 import { eventsFile, isFile, layersFile, metricsFile, writeChunksWhole } from "./files.ts";
 
 const metricsHeader = "step,tokens,seconds,split,name,value\n";
@@ -81,8 +82,12 @@ function* layerEvents<T>(
   for (const event of readEvents(runDir, ["layer-header", "layers"]))
     if (event.type === "layer-header")
       headers.set(event.header, { identities: event.rows, derived: derive(event.rows) });
-    else if (event.type === "layers")
-      yield { step: event.step, header: headers.get(event.header)!, values: event.values.map(toNumber) };
+    else if (event.type === "layers") {
+      const header = headers.get(event.header);
+      if (event.values.length !== 2 * (header?.identities.length ?? NaN))
+        throw damagedEvent(eventsFile(runDir), undefined, `values of step ${event.step} that fit no header`);
+      yield { step: event.step, header: header!, values: event.values.map(toNumber) };
+    }
 }
 
 const valuesOf = (l2: number, max: number, count: number): Pick<LayerRow, "l2" | "rms" | "max"> => ({
@@ -105,7 +110,15 @@ const layerRowOf = (r: Record<string, string>): LayerRow => ({
   count: Number(r["count"]),
 });
 
-const records = (file: string): Record<string, string>[] => parse(readFileSync(file), { columns: true });
+function records(file: string): Record<string, string>[] {
+  try {
+    return parse(readFileSync(file), { columns: true });
+  } catch (error) {
+    throw new UserError(
+      `${file}: expected a table as the run wrote it, got ${messageOf(error)}; remove it and run again: it is made anew`,
+    );
+  }
+}
 
 function startsWith(file: string, text: string): boolean {
   if (!isFile(file)) return false;

@@ -1,6 +1,7 @@
 import { appendFileSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { UserError } from "../../src/errors.ts";
 import { openRecorder, readEvents } from "../../src/runs/events.ts";
 import { hasTables, readLayers, readMetrics, writeTables } from "../../src/runs/tables.ts";
 import { layerRows, loss, scratch } from "./folder.ts";
@@ -86,7 +87,21 @@ test("a damaged line in the middle is an error that names the line", () => {
   const dir = scratch();
   record(dir, [0]);
   appendFileSync(join(dir, "events.jsonl"), '{"type":"metrics","rows":[[\n');
-  expect(() => readMetrics(dir)).toThrow(/events\.jsonl:4: damaged event/);
+  expect(() => readMetrics(dir)).toThrow(/events\.jsonl:4: expected an event .* run it again/);
+  expect(() => readMetrics(dir)).toThrow(UserError);
+});
+
+test.each([
+  ["no event", "\0\0\0", /events\.jsonl:4: /],
+  ["JSON but no event", "null", /events\.jsonl:4: /],
+  ["an event without its parts", '{"type":"layers","step":1,"header":0}', /events\.jsonl:4: /],
+  ["values of an unknown header", '{"type":"layers","step":1,"header":7,"values":[1,2]}', /values of step 1/],
+])("%s is the user's error, named", (_name, line, message) => {
+  const dir = scratch();
+  record(dir, [0]);
+  appendFileSync(join(dir, "events.jsonl"), `${line}\n`);
+  expect(() => readLayers(dir)).toThrow(message);
+  expect(() => readLayers(dir)).toThrow(UserError);
 });
 
 test.each([0, 1, 2, 3])(

@@ -156,6 +156,53 @@ test("an experiment's folder shows planned runs first, then those trained alone"
   expect(runs[1]!.config).toEqual(alone.config);
 });
 
+test("a manifest's line that is no run is refused with its line", () => {
+  const dir = scratch();
+  freezePlan(dir, planRuns(dir, [planned(1)]));
+  for (const line of ["null", "{}", "[1", '{"index":1,"id":"a","hash":"b","varied":{}}']) {
+    const file = join(dir, "manifest.jsonl");
+    writeFileSync(file, `${readFileSync(file, "utf8").split("\n")[0]}\n${line}\n`);
+    expect(() => readManifest(dir)).toThrow(/manifest\.jsonl:2: expected a planned run/);
+    expect(() => readManifest(dir)).toThrow(UserError);
+  }
+});
+
+test.each([
+  ["broken YAML", "name: [", "config.yaml: expected a run's configuration as it was written"],
+  ["an empty file", "", "expected a mapping, got null"],
+  ["a key of a wrong type", "depth: [1]", "model.depth: expected"],
+  ["a missing key", "heads: none", "model.heads: expected a number"],
+])("a run's configuration with %s is the user's error, named", (_name, text, message) => {
+  const dir = scratch();
+  const runDir = finish(dir, planned(1));
+  const file = join(runDir, "config.yaml");
+  const key = /^(\w+): /.exec(text)?.[1];
+  const whole = readFileSync(file, "utf8");
+  writeFileSync(
+    file,
+    key === "depth" || key === "heads" ? whole.replace(new RegExp(`${key}:.*(\n    .*)*`), text) : text,
+  );
+  expect(() => readConfig(runDir)).toThrow(message);
+  expect(() => readConfig(runDir)).toThrow(UserError);
+  expect(() => readExperiment(dir)).toThrow("config.yaml");
+});
+
+test("a run may name what this version does not know", () => {
+  const runDir = finish(scratch(), planned(1));
+  const file = join(runDir, "config.yaml");
+  writeFileSync(file, readFileSync(file, "utf8").replace("pre-ln", "later-scheme"));
+  expect(readConfig(runDir).model).toEqual({ ...config(1).model, residual: "later-scheme" });
+});
+
+test("a run.json without its parts counts as none: the run is not finished", () => {
+  const dir = scratch();
+  const run = planned(1);
+  const runDir = finish(dir, run);
+  writeFileSync(join(runDir, "run.json"), JSON.stringify({ id: run.id, status: "done" }));
+  expect([readRun(runDir), isFinished(runDir), statusOf(runDir)]).toEqual([undefined, false, "pending"]);
+  expect(readExperiment(dir).runs).toHaveLength(1);
+});
+
 test("a folder that is no experiment is refused", () => {
   const dir = scratch();
   mkdirSync(join(dir, "other"));
