@@ -51,20 +51,22 @@ function runJob(job: Job, signal: AbortSignal, { onProgress }: LaunchOptions): P
     if (message.type === "progress") onProgress(job, message.progress);
     else result = message;
   });
-  return ended(child).then(({ code, reason }) => {
+  return ended(child).then(({ code, endedBy, reason }) => {
     signal.removeEventListener("abort", interrupt);
     if (result && (code === 0 || code === 130)) return { job, status: result.status, reason: result.reason, code };
     if (code === 0) return { job, status: "done", reason: "", code };
-    if (code === 130) return { job, status: "interrupted", reason: "interrupted", code };
+    // A child that was interrupted before it listens ends by the signal itself: nothing failed, it goes on later.
+    if (code === 130 || (endedBy === "SIGINT" && signal.aborted))
+      return { job, status: "interrupted", reason: "interrupted", code };
     return { job, status: code === 75 ? "busy" : "failed", reason: `${reason}; see ${job.logFile}`, code };
   });
 }
 
-function ended(child: ChildProcess): Promise<{ code: number | null; reason: string }> {
+function ended(child: ChildProcess): Promise<{ code: number | null; endedBy: NodeJS.Signals | null; reason: string }> {
   return new Promise((resolve) => {
-    child.once("error", (error) => resolve({ code: null, reason: error.message }));
+    child.once("error", (error) => resolve({ code: null, endedBy: null, reason: error.message }));
     child.once("close", (code, signal) =>
-      resolve({ code, reason: signal ? `ended by ${signal}` : `ended with exit code ${code}` }),
+      resolve({ code, endedBy: signal, reason: signal ? `ended by ${signal}` : `ended with exit code ${code}` }),
     );
   });
 }

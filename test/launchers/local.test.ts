@@ -76,6 +76,18 @@ test("an abort interrupts the jobs that run and waits for them", async () => {
   expect(outcomes.slice(0, 2).map((o) => o.status)).not.toContain("done");
 });
 
+test("a job that the interrupt ends before it listens is interrupted, not failed; an interrupt from elsewhere is a failure", async () => {
+  const deaf = "process.send({type:'progress',progress:{step:1}}); setInterval(() => {}, 1000)";
+  const controller = new AbortController();
+  const [outcome] = await local.launch(
+    [job("deaf", deaf)],
+    options({ signal: controller.signal, onProgress: () => controller.abort() }),
+  );
+  expect(outcome).toMatchObject({ status: "interrupted", code: null });
+  const [alone] = await local.launch([job("shot", "process.kill(process.pid, 'SIGINT')")], options());
+  expect(alone!.status).toBe("failed");
+});
+
 test("never more jobs at once than asked for", async () => {
   const log = join(folder, "concurrency.txt");
   writeFileSync(log, "");
