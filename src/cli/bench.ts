@@ -1,7 +1,8 @@
 // `fathom bench`: speed, as ratios to PyTorch measured in the same call, and how time and memory grow with depth.
 
+import type { StepComparison } from "../bench.ts";
 import { UserError } from "../errors.ts";
-import { common, exitCodes, verb } from "./verb.ts";
+import { exitCodes, print, unusedOut, verb } from "./verb.ts";
 
 export const bench = verb({
   usage: "bench <what>",
@@ -14,23 +15,32 @@ export const bench = verb({
     steps: { type: "number", default: 8, requiresArg: true, describe: "timed steps a round" },
     warmup: { type: "number", default: 3, requiresArg: true, hidden: true },
     python: { type: "string", requiresArg: true, describe: "a Python with PyTorch; python3 if not given" },
-    json: common.json,
+    out: unusedOut,
   },
   examples: [
     ["fathom bench step", "five shapes, ratio to PyTorch eager where a Python with torch is found"],
     ["fathom bench step --shape 6x64 --rounds 5", "one shape, more carefully"],
     ["fathom bench depth", "6, 50, 100 and 200 layers a stack: compile time, time a step, peak memory"],
   ],
-  async run({ what, shape, threads, rounds, steps, warmup, python, json }) {
-    const { compareStep, conditions, depthShapes, findTorch, median, stepShapes, timeInChild, timeSteps } =
+  async run({ what, shape, threads, rounds, steps, warmup, python, quiet, json }) {
+    const { compareStep, conditions, depthShapes, findTorch, stepShapes, timeInChild, timeSteps } =
       await import("../bench.ts");
+    const { median } = await import("../statistics.ts");
     const { table } = await import("./table.ts");
     const shapes = shape?.map(parseShape);
+    for (const [name, count, least] of [
+      ["threads", threads, 1],
+      ["rounds", rounds, 1],
+      ["steps", steps, 1],
+      ["warmup", warmup, 0],
+    ] as const)
+      if (!Number.isInteger(count) || count < least)
+        throw new UserError(`--${name}: expected a whole number, at least ${least}, got ${count}`);
     if (what === "child") {
       console.log(JSON.stringify(await timeSteps(shapes![0]!, threads, steps, warmup)));
       return exitCodes.done;
     }
-    const say = (text: string): void => void (json ? undefined : console.error(text));
+    const say = (text: string): void => void (quiet || json || console.error(text));
     if (what === "depth") {
       const facts = conditions(threads, 1, null);
       const lines = [];
@@ -49,20 +59,19 @@ export const bench = verb({
         (peakMemory / 2 ** 20).toFixed(0),
       ]);
       const head = ["layers, width", "ms/step", "ms a layer, relative", "compile ms", "first step ms", "peak MiB"];
-      console.log(json ? JSON.stringify({ ...facts, lines }, null, 2) : table(head, rows));
+      print({ quiet, json }, { ...facts, lines }, () => table(head, rows));
       return exitCodes.done;
     }
     const torch = await findTorch(python);
     const facts = conditions(threads, rounds, torch?.version ?? null);
     if (facts.loadBefore > 0.5) say(`the machine is busy (load ${facts.loadBefore.toFixed(1)}): ratios will scatter`);
     if (!torch) say("no Python with PyTorch found (python3 -c 'import torch'): no ratios; --python names one");
-    const lines = [];
+    const lines: StepComparison[] = [];
     for (const s of shapes ?? stepShapes) {
       say(`timing ${s.depth}+${s.depth} layers, width ${s.width} ...`);
       lines.push(await compareStep(s, { threads, rounds, steps, python: torch?.python }));
     }
-    if (json) console.log(JSON.stringify({ ...facts, lines }, null, 2));
-    else {
+    print({ quiet, json }, { ...facts, lines }, () => {
       const range = (spread: { median: number; min: number; max: number } | undefined, digits: number): string =>
         spread ? `${spread.median.toFixed(digits)} (${spread.min.toFixed(digits)}-${spread.max.toFixed(digits)})` : "-";
       const rows = lines.map(({ depth, width, fathom, torch, ratio }) => [
@@ -71,13 +80,12 @@ export const bench = verb({
         range(torch, 1),
         range(ratio, 2),
       ]);
-      console.log(table(["layers, width", "fathom ms/step", "PyTorch ms/step", "ratio"], rows));
-      console.log(
+      const under =
         `${facts.cpu}, ${facts.cores} cores, load ${facts.loadBefore.toFixed(2)} before; ${threads} thread(s); ` +
-          `PyTorch ${facts.torch ?? "not found"}, eager; batch 32 x 32 tokens, vocabulary 4000, Adam, all probes on; ` +
-          `median (lowest-highest) of ${rounds} rounds of ${steps} steps`,
-      );
-    }
+        `PyTorch ${facts.torch ?? "not found"}, eager; batch 32 x 32 tokens, vocabulary 4000, Adam, all probes on; ` +
+        `median (lowest-highest) of ${rounds} rounds of ${steps} steps`;
+      return `${table(["layers, width", "fathom ms/step", "PyTorch ms/step", "ratio"], rows)}\n${under}`;
+    });
     return exitCodes.done;
   },
 });

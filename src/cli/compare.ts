@@ -2,7 +2,7 @@
 
 import { groupBy, spreadOf, type Spread } from "../statistics.ts";
 import type { RunRow } from "../types.ts";
-import { common, exitCodes, verb } from "./verb.ts";
+import { exitCodes, findFolder, print, verb } from "./verb.ts";
 
 /** The runs that differ by seed alone. */
 export interface Comparison {
@@ -18,22 +18,30 @@ export interface Comparison {
 export const compare = verb({
   usage: "compare <dirs..>",
   summary: "final values over seeds, with mean and spread",
-  positionals: { dirs: { type: "string", array: true, demandOption: true, describe: "folders of experiments" } },
-  options: { json: common.json },
+  positionals: {
+    dirs: {
+      type: "string",
+      array: true,
+      demandOption: true,
+      describe: "folders of experiments, or their names below --out",
+    },
+  },
+  options: {},
   examples: [
     ["fathom compare results/quickstart", "one line a configuration"],
     ["fathom compare results/a results/b", "two experiments in one table"],
   ],
-  async run({ dirs, json }) {
+  async run({ dirs, out, quiet, json }) {
     const { readExperiment } = await import("../runs/experiment.ts");
+    const tables = await import("./table.ts");
     const comparisons = dirs.flatMap((dir) => {
-      const { name, runs } = readExperiment(dir);
+      const { name, runs } = readExperiment(findFolder(dir, out));
       return compareRows(
         name,
         runs.map(({ row }) => row),
       );
     });
-    console.log(json ? JSON.stringify(comparisons, null, 2) : await text(comparisons));
+    print({ quiet, json }, comparisons, () => text(comparisons, tables));
     return exitCodes.done;
   },
 });
@@ -54,8 +62,7 @@ export function compareRows(experiment: string, rows: readonly RunRow[]): Compar
   });
 }
 
-async function text(comparisons: readonly Comparison[]): Promise<string> {
-  const { figure, table } = await import("./table.ts");
+function text(comparisons: readonly Comparison[], { figure, table }: typeof import("./table.ts")): string {
   const keys = [...new Set(comparisons.flatMap((c) => Object.keys(c.config)))];
   const several = new Set(comparisons.map((c) => c.experiment)).size > 1;
   const spread = ({ mean, sd }: Spread): string =>

@@ -1,17 +1,17 @@
 // `fathom corpus`: the data of a configuration in figures.
 
-import { common, exitCodes, positional, verb } from "./verb.ts";
+import { exitCodes, positional, print, unusedOut, verb } from "./verb.ts";
 
 export const corpus = verb({
   usage: "corpus <config> [overrides..]",
   summary: "sizes, languages, token statistics, what was filtered, and examples of a configuration's data",
   positionals: { config: positional.config, overrides: positional.overrides },
-  options: { json: common.json },
+  options: { out: unusedOut },
   examples: [
     ["fathom corpus configs/quickstart.yaml", "what the quickstart trains on"],
     ["fathom corpus configs/quickstart.yaml data.directions=many-to-many", "with other values"],
   ],
-  async run({ config: file, overrides, json }) {
+  async run({ config: file, overrides, quiet, json }) {
     const { loadRegistries } = await import("../config/registries.ts");
     const { loadRun } = await import("../config/load.ts");
     const { loadTranslationData } = await import("../data/batches.ts");
@@ -19,7 +19,7 @@ export const corpus = verb({
 
     const { config } = loadRun(file, overrides, await loadRegistries());
     const { report } = await loadTranslationData({ ...config.data, batch: config.train.batch, seed: config.seed });
-    console.log(json ? JSON.stringify(report, null, 2) : renderReport(report));
+    print({ quiet, json }, report, () => renderReport(report));
     return exitCodes.done;
   },
 });

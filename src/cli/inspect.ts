@@ -1,11 +1,11 @@
 // `fathom inspect`: one training step in full, for other frameworks to check.
 
-import { exitCodes, verb } from "./verb.ts";
+import { exitCodes, findFolder, print, verb } from "./verb.ts";
 
 export const inspect = verb({
   usage: "inspect <run>",
   summary: "write one step of a run in full: weights, batch, noise, loss and every gradient",
-  positionals: { run: { type: "string", demandOption: true, describe: "the run's folder" } },
+  positionals: { run: { type: "string", demandOption: true, describe: "the run's folder, or its path below --out" } },
   options: {
     step: { type: "number", default: 0, requiresArg: true, describe: "the step, from 0; weights are those before it" },
   },
@@ -15,9 +15,10 @@ export const inspect = verb({
       "safetensors and JSON under inspect/ in that folder",
     ],
   ],
-  async run({ run, step }) {
+  async run({ run, step, out, quiet, json }) {
     const { inspectStep } = await import("../inspect.ts");
-    console.log(await inspectStep(run, step));
+    const folder = await inspectStep(findFolder(run, out), step);
+    print({ quiet, json }, { folder }, () => folder);
     return exitCodes.done;
   },
 });

@@ -3,23 +3,23 @@
 import pc from "picocolors";
 import { members, unknownName, type Member } from "../registry.ts";
 import { UserError } from "../errors.ts";
-import { common, exitCodes, verb } from "./verb.ts";
+import { exitCodes, print, unusedOut, verb } from "./verb.ts";
 
 export const list = verb({
   usage: "list [kind]",
   summary: "names of schemes, norms, probes, corpora ... with one line each",
   positionals: { kind: { type: "string", describe: "one kind only, such as residual" } },
-  options: { json: common.json },
+  options: { out: unusedOut },
   examples: [
     ["fathom list", "everything"],
     ["fathom list residual", "the residual schemes"],
   ],
-  async run({ kind, json }) {
+  async run({ kind, quiet, json }) {
     const all = await registriesByKind();
     if (kind !== undefined && !Object.hasOwn(all, kind))
       throw new UserError(unknownName("kind", kind, Object.keys(all)));
     const wanted = kind === undefined ? all : { [kind]: all[kind]! };
-    console.log(json ? JSON.stringify(wanted, null, 2) : Object.entries(wanted).map(section).join("\n\n"));
+    print({ quiet, json }, wanted, () => Object.entries(wanted).map(section).join("\n\n"));
     return exitCodes.done;
   },
 });

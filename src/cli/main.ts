@@ -6,7 +6,7 @@ import { messageOf, UserError } from "../errors.ts";
 import { members } from "../registry.ts";
 import { packageVersion } from "../runs/environment.ts";
 import * as verbs from "./index.ts";
-import { exitCodes, TryAgainError, type Verb } from "./verb.ts";
+import { common, exitCodes, TryAgainError, type Verb } from "./verb.ts";
 
 /** Runs one command line (`process.argv` without node and script) and gives its exit code; never throws. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -21,7 +21,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     .exitProcess(false)
     // A callback that returns would let the verb run with bad arguments.
     .fail((message: string | null, error: Error | undefined) => {
-      throw error ?? new UserError(`${message}\n\`fathom --help\` and \`fathom <command> --help\` say more`);
+      // yargs has an error of its own for some bad arguments, such as an option without its value.
+      if (error && error.name !== "YError") throw error;
+      throw new UserError(`${message ?? error?.message}\n\`fathom --help\` and \`fathom <command> --help\` say more`);
     })
     .version(packageVersion())
     .help()
@@ -34,7 +36,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       builder: (y) => {
         for (const [key, options] of Object.entries(verb.positionals)) y.positional(key, options);
         for (const [line, does] of verb.examples) y.example(line, does);
-        return y.options(verb.options);
+        return y.options({ ...common, ...verb.options });
       },
       handler: async (args) => {
         code = await verb.run(args as never);

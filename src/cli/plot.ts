@@ -1,11 +1,11 @@
 // `fathom plot`: figures of an experiment as files.
 
-import { exitCodes, verb } from "./verb.ts";
+import { exitCodes, findFolder, positional, print, verb } from "./verb.ts";
 
 export const plot = verb({
   usage: "plot <dir>",
   summary: "figures of an experiment: Vega-Lite JSON, SVG, PNG",
-  positionals: { dir: { type: "string", demandOption: true, describe: "the experiment's folder: results/<name>" } },
+  positionals: { dir: positional.experiment },
   options: {
     plot: {
       type: "string",
@@ -15,24 +15,21 @@ export const plot = verb({
       describe: "draw this one only (repeat for several); `fathom list plot` names them",
     },
     format: { type: "string", default: "json,svg,png", requiresArg: true, describe: "of json, svg, png, by commas" },
-    quiet: { type: "boolean", default: false, describe: "print errors only" },
-    json: { type: "boolean", default: false, describe: "print the written paths as JSON" },
   },
   examples: [
     ["fathom plot results/quickstart", "all figures in all formats"],
     ["fathom plot results/quickstart --plot loss-curves --format svg", "one figure in one format"],
   ],
-  async run({ dir, plot: plots, format, quiet, json }) {
+  async run({ dir, plot: plots, format, out, quiet, json }) {
     const { parseFormats, renderPlots } = await import("../plots/render.ts");
-    const written = await renderPlots(dir, {
+    const written = await renderPlots(findFolder(dir, out), {
       formats: parseFormats(format),
       ...(plots ? { plots } : {}),
       onSkip: (name, reason) => {
         if (!quiet && !json) console.error(`${name} left out: ${reason}`);
       },
     });
-    if (json) console.log(JSON.stringify(written));
-    else if (!quiet) for (const file of written) console.log(file);
+    print({ quiet, json }, written, () => written.join("\n"));
     return exitCodes.done;
   },
 });

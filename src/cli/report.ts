@@ -1,21 +1,17 @@
 // `fathom report`: one HTML file that says what an experiment found.
 
-import { exitCodes, verb } from "./verb.ts";
+import { exitCodes, findFolder, positional, print, verb } from "./verb.ts";
 
 export const report = verb({
   usage: "report <dir>",
   summary: "one self-contained HTML file with tables, figures and provenance",
-  positionals: { dir: { type: "string", demandOption: true, describe: "the experiment's folder: results/<name>" } },
-  options: {
-    quiet: { type: "boolean", default: false, describe: "print errors only" },
-    json: { type: "boolean", default: false, describe: "print the path as JSON" },
-  },
+  positionals: { dir: positional.experiment },
+  options: {},
   examples: [["fathom report results/quickstart", "writes results/quickstart/report.html"]],
-  async run({ dir, quiet, json }) {
+  async run({ dir, out, quiet, json }) {
     const { writeReport } = await import("../report/report.ts");
-    const file = await writeReport(dir);
-    if (json) console.log(JSON.stringify(file));
-    else if (!quiet) console.log(file);
+    const file = await writeReport(findFolder(dir, out));
+    print({ quiet, json }, file, () => file);
     return exitCodes.done;
   },
 });

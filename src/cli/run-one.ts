@@ -18,7 +18,7 @@ export interface RunResult {
 }
 
 /** Runs (or resumes) one run in its folder. Does nothing if it is finished, unless `afresh`, which starts it anew.
- *  Throws `TryAgainError` if another live process works on it; what the run itself throws is recorded in run.json. */
+ *  Throws `TryAgainError` if another live process works on it or takes it over; what the run itself throws is recorded in run.json. */
 export async function runOne(
   experimentDir: string,
   run: RunIdentity,
@@ -50,9 +50,10 @@ export async function runOne(
     if (options.afresh) folder.clearRun(runDir);
     folder.startRun(runDir, run);
     const { executeRun } = await import("../run.ts");
-    const signal = AbortSignal.any([options.signal, lease.lost]);
-    const { status, reason = "" } = await executeRun(run.config, runDir, { signal, onProgress: options.onProgress });
-    if (lease.lost.aborted) throw new TryAgainError(`${runDir}: ${messageOf(lease.lost.reason)}`);
+    const { signal, onProgress } = options;
+    const { status, reason = "" } = await executeRun(run.config, runDir, { signal, lost: lease.lost, onProgress });
+    // What stands in the folder from here on is the other process's.
+    if (lease.isLost()) throw lease.lost.reason;
     folder.updateRun(
       runDir,
       status === "interrupted"
@@ -61,7 +62,8 @@ export async function runOne(
     );
     return { runDir, status, reason, finishedBefore: false };
   } catch (error) {
-    if (!lease.lost.aborted) recordFailure(runDir, error);
+    if (lease.isLost()) throw new TryAgainError(`${runDir}: ${messageOf(lease.lost.reason)}`, { cause: error });
+    recordFailure(runDir, error);
     throw error;
   } finally {
     await lease.release();

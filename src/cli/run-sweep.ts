@@ -57,7 +57,7 @@ export async function runSweep(args: SweepArguments): Promise<number> {
   const program = fileURLToPath(new URL("../../bin/fathom.js", import.meta.url));
   const todo = due.map(({ entry }): Job => ({
     id: entry.id,
-    args: [program, "run", "--manifest", experimentDir, "--index", String(entry.index)],
+    args: [program, "run", "--manifest", experimentDir, "--index", String(entry.index), "--hash", entry.hash],
     logFile: join(createRunFolder(experimentDir, entry.id), "log.txt"),
   }));
   const view = progressView(quiet || json);

@@ -1,7 +1,7 @@
 // `fathom run`: one run of a manifest. Launchers start it; it talks to a parent that has a channel open, and prints plain
 // lines otherwise (a cluster's log).
 
-import { exitCodes, verb } from "./verb.ts";
+import { exitCodes, print, TryAgainError, verb } from "./verb.ts";
 import { launchedVariable, type LauncherMessage } from "../launchers/launcher.ts";
 
 export const run = verb({
@@ -12,16 +12,23 @@ export const run = verb({
   options: {
     manifest: { type: "string", demandOption: true, requiresArg: true, describe: "the experiment's folder" },
     index: { type: "number", demandOption: true, requiresArg: true, describe: "the run's place in manifest.jsonl" },
+    hash: { type: "string", requiresArg: true, describe: "the hash it must have there" },
   },
   examples: [["fathom run --manifest results/quickstart --index 0", "its first run"]],
-  async run({ manifest, index }) {
+  async run({ manifest, index, hash, quiet, json }) {
     const { manifestEntry } = await import("../runs/manifest.ts");
     const { interruption, resultLine, runOne } = await import("./run-one.ts");
     const { progressView } = await import("./progress.ts");
     const entry = manifestEntry(manifest, index);
+    // Two sweeps that plan at once may each write the manifest: the later one decides.
+    if (hash !== undefined && entry.hash !== hash)
+      throw new TryAgainError(
+        `${manifest}: run ${index} is another one than was planned (expected hash ${hash}, got ${entry.hash}): ` +
+          `another sweep planned this experiment at the same time; sweep again`,
+      );
     // Other supervisors open channels too: ours says so.
     const isLaunched = process.env[launchedVariable] !== undefined;
-    const view = progressView(isLaunched);
+    const view = progressView(isLaunched || quiet || json);
     // The parent may be gone by now, or go while a message is under way: the run's folder tells what it missed.
     const tell = (message: LauncherMessage): void => {
       if (isLaunched && process.connected) process.send!(message, undefined, undefined, () => {});
@@ -33,14 +40,14 @@ export const run = verb({
       const result = await runOne(manifest, entry, {
         signal: interrupt.signal,
         afresh: false,
-        say: (line) => console.error(line),
+        say: (line) => void (quiet || json || console.error(line)),
         onProgress: (progress) => {
           view.update(entry.id, progress);
           tell({ type: "progress", progress });
         },
       });
       tell({ type: "result", status: result.status, reason: result.reason });
-      console.log(resultLine(result));
+      print({ quiet, json }, result, () => resultLine(result));
       return result.status === "interrupted" ? exitCodes.interrupted : exitCodes.done;
     } finally {
       view.stop();

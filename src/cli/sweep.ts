@@ -1,16 +1,13 @@
 // `fathom sweep`: the verb; run-sweep.ts does it.
 
 import { availableParallelism } from "node:os";
-import { common, positional, verb } from "./verb.ts";
+import { positional, verb } from "./verb.ts";
 
 export const sweep = verb({
   usage: "sweep <config> [overrides..]",
   summary: "plan and run all runs of an experiment; continues where it stopped",
   positionals: { config: positional.config, overrides: positional.overrides },
   options: {
-    out: common.out,
-    quiet: common.quiet,
-    json: common.json,
     plan: { type: "boolean", default: false, describe: "print what would run and why; run nothing" },
     jobs: { type: "number", default: availableParallelism(), requiresArg: true, describe: "runs at once" },
     launcher: { type: "string", default: "local", requiresArg: true, describe: "`fathom list launcher` names them" },

@@ -1,15 +1,12 @@
 // `fathom train`: one run.
 
-import { common, exitCodes, positional, verb } from "./verb.ts";
+import { exitCodes, positional, verb } from "./verb.ts";
 
 export const train = verb({
   usage: "train <config> [overrides..]",
   summary: "one run; a sweep section is left aside",
   positionals: { config: positional.config, overrides: positional.overrides },
   options: {
-    out: common.out,
-    quiet: common.quiet,
-    json: common.json,
     afresh: { type: "boolean", default: false, describe: "run again what is finished or begun" },
   },
   examples: [

@@ -1,6 +1,8 @@
 // What a verb of the command line is: data and one function. Each verb is a file of this folder and a line in index.ts.
 // Verb files are all imported at start: they import what is heavy (engines, registries, plots) inside `run`.
 
+import { existsSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
 import type { InferredOptionTypes, Options, PositionalOptions } from "yargs";
 import type { Member } from "../registry.ts";
 
@@ -11,6 +13,7 @@ export interface Verb extends Member {
   /** Command and positional arguments in yargs' form: `corpus <config> [overrides..]`. */
   readonly usage: string;
   readonly positionals: Table<PositionalOptions>;
+  /** Beyond those that all have (see `common`). */
   readonly options: Table<Options>;
   /** Examples for `--help`: command line and what it does. */
   readonly examples: readonly (readonly [string, string])[];
@@ -28,7 +31,7 @@ export function verb<P extends Table<PositionalOptions>, O extends Table<Options
   readonly options: O;
   readonly examples: readonly (readonly [string, string])[];
   readonly hidden?: boolean;
-  run(args: InferredOptionTypes<P & O>): Promise<number>;
+  run(args: InferredOptionTypes<typeof common & P & O>): Promise<number>;
 }): Verb {
   return { ...definition, name: definition.usage.split(" ")[0]! };
 }
@@ -41,15 +44,31 @@ export class TryAgainError extends Error {
   override name = "TryAgainError";
 }
 
-/** The options that most verbs share; take those that apply: `options: { out: common.out }`. */
+/** The options that all verbs have; main.ts adds them. A verb that gives one of these names describes it anew. */
 export const common = {
   out: { type: "string", default: "results", describe: "folder of all experiments", requiresArg: true },
   quiet: { type: "boolean", default: false, describe: "print errors only" },
   json: { type: "boolean", default: false, describe: "print JSON for machines" },
 } as const satisfies Table<Options>;
 
+/** `--out` of verbs that neither read nor write experiments: all verbs take it, so that scripts may pass it to all. */
+export const unusedOut = { ...common.out, describe: "of no use here: no experiment is read or written" } as const;
+
+/** Prints a verb's result: JSON with `--json`, nothing with `--quiet` alone, else a text for people. */
+export function print(how: { quiet: boolean; json: boolean }, result: unknown, text: () => string): void {
+  if (how.json) console.log(JSON.stringify(result, null, 2));
+  else if (!how.quiet) console.log(text());
+}
+
+/** A folder as it was named: where there is none and the path is relative, the one of that name below `--out`. */
+export function findFolder(named: string, out: string): string {
+  const below = join(out, named);
+  return !existsSync(named) && !isAbsolute(named) && existsSync(below) ? below : named;
+}
+
 /** The positional arguments that most verbs share. */
 export const positional = {
+  experiment: { type: "string", demandOption: true, describe: "the experiment's folder, or its name below --out" },
   config: { type: "string", demandOption: true, describe: "experiment as YAML" },
   overrides: {
     type: "string",

@@ -28,6 +28,8 @@ export interface Lease {
   readonly generation: number;
   /** Aborted when another process took over, after this one was stopped for long: then write nothing more. */
   readonly lost: AbortSignal;
+  /** Looks now whether the lease is lost, and aborts `lost` if so: the word of the beating thread waits for the event loop. */
+  isLost(): boolean;
   /** Gives the lease back. */
   release(): Promise<void>;
 }
@@ -69,14 +71,20 @@ export async function claim(
     eval: true,
     workerData: { file, next: path(folder, generation + 1), holder, milliseconds: times.beatSeconds * 1000 },
   });
-  thread.on("message", () => lost.abort(new Error("another process took over this run")));
+  const lose = (): void => lost.abort(new Error("another process took over this run"));
+  thread.on("message", lose);
   thread.unref();
+  const isLost = (): boolean => {
+    if (!lost.signal.aborted && existsSync(path(folder, generation + 1))) lose();
+    return lost.signal.aborted;
+  };
   return {
     generation,
     lost: lost.signal,
+    isLost,
     async release() {
       await thread.terminate();
-      if (!lost.signal.aborted) writeFileSync(file, JSON.stringify({ ...holder, released: true }));
+      if (!isLost()) writeFileSync(file, JSON.stringify({ ...holder, released: true }));
     },
   };
 }

@@ -1,7 +1,8 @@
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import * as verbs from "../../src/cli/index.ts";
 import { fathom } from "./capture.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fathom-bad-"));
@@ -102,11 +103,48 @@ test.each([
   [["status", folder], "expected an experiment's folder"],
   [["compare", join(folder, "none")], "got none"],
   [["run", "--manifest", folder, "--index", "0"], "manifest.jsonl"],
+  [["train", good, "--out"], "Not enough arguments following: out"],
+  [["sweep", good, "--jobs"], "Not enough arguments following: jobs"],
+  [["plot", folder, "--format"], "Not enough arguments following: format"],
+  [["bench", "step", "--shape"], "Not enough arguments following: shape"],
+  [["bench", "depth", "--threads", "-1"], "--threads: expected a whole number, at least 1, got -1"],
+  [["bench", "step", "--rounds", "0"], "--rounds: expected a whole number, at least 1, got 0"],
+  [["bench", "step", "--steps", "0"], "--steps: expected a whole number, at least 1, got 0"],
 ])("the command line %j is refused with exit code 2", async (args, message) => {
   const { code, stderr } = await fathom(...args);
   expect(stderr).toContain(message);
   expect(code).toBe(2);
 });
+
+test("a damaged vocabulary in the cache: exit code 2, the file named", async () => {
+  const cache = mkdtempSync(join(tmpdir(), "fathom-cache-"));
+  vi.stubEnv("FATHOM_CACHE", cache);
+  try {
+    expect((await fathom("corpus", good, "--quiet")).code).toBe(0);
+    const name = readdirSync(join(cache, "vocabularies"))[0]!;
+    const file = join(cache, "vocabularies", name);
+    writeFileSync(file, readFileSync(file, "utf8").replace("<pad>", "<bad>"));
+    const { code, stderr } = await fathom("train", good, "--out", join(folder, "cached"));
+    expect(stderr).toContain(`${file}: expected the cached file as it was written`);
+    expect(code).toBe(2);
+  } finally {
+    vi.unstubAllEnvs();
+  }
+});
+
+test.each(Object.values(verbs).map(({ name, positionals }) => ({ name, positionals })))(
+  "$name takes --out, --quiet and --json",
+  async ({ name, positionals }) => {
+    const needed = Object.values(positionals).filter((p) => "demandOption" in p && p.demandOption);
+    const names = needed.map((p) => ("choices" in p ? "step" : join(folder, "none")));
+    // An option nobody knows stops the verb before it does anything; it must be the only one that is complained of.
+    const required = name === "run" ? ["--manifest", folder, "--index", "0"] : [];
+    const options = ["--out", "x", "--quiet", "--json", "--nonsense"];
+    const { code, stderr } = await fathom(name, ...names, ...required, ...options);
+    expect(stderr).toMatch(/Unknown argument: nonsense\n/);
+    expect(code).toBe(2);
+  },
+);
 
 test("help of every verb has a line on it and examples; hidden verbs are not listed", async () => {
   const { code, stdout } = await fathom("--help");

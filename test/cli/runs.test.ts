@@ -1,7 +1,7 @@
 // The verbs around a run, with the run itself replaced by one that records three steps: what training computes is tested
 // elsewhere.
 
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, expect, test, vi } from "vitest";
@@ -115,6 +115,40 @@ test("a run that another process holds exits with 75", async () => {
   expect([code, stderr]).toEqual([75, expect.stringContaining("another process works on this run")]);
 });
 
+test("a run that another process takes over writes nothing more and exits with 75", async () => {
+  let left = "";
+  execute.mockImplementationOnce(async (_config, runDir, { lost }) => {
+    // What a claimant does after a long silence of this process, here seen before its own thread has looked.
+    const [file] = readdirSync(join(runDir, "lease"));
+    const mine = join(runDir, "lease", file!);
+    writeFileSync(mine.replace("000001", "000002"), readFileSync(mine));
+    updateRun(runDir, { reason: "the other's" });
+    left = readFileSync(join(runDir, "run.json"), "utf8");
+    expect(lost!.aborted).toBe(false);
+    return { status: "done", reason: "" };
+  });
+  const { code, stderr } = await train();
+  expect(stderr).toContain("another process took over this run");
+  expect(code).toBe(75);
+  const [id] = readdirSync(join(out, "debug", "runs"));
+  expect(readFileSync(join(out, "debug", "runs", id!, "run.json"), "utf8")).toBe(left);
+});
+
+test("an interrupted run is told so, a lost one is told apart: saving is for the former only", async () => {
+  execute.mockImplementationOnce(async (_config, runDir, { signal, lost }) => {
+    const [file] = readdirSync(join(runDir, "lease"));
+    const mine = join(runDir, "lease", file!);
+    writeFileSync(mine.replace("000001", "000002"), readFileSync(mine));
+    await expect.poll(() => lost!.aborted, { timeout: 10_000 }).toBe(true);
+    expect(signal.aborted).toBe(false);
+    throw new Error("broken on the way");
+  });
+  const { code, stderr } = await train();
+  expect([code, stderr]).toEqual([75, expect.stringContaining("another process took over this run")]);
+  const [id] = readdirSync(join(out, "debug", "runs"));
+  expect(readRun(join(out, "debug", "runs", id!))).toMatchObject({ status: "running", reason: "" });
+});
+
 test("sweep --plan says what would run and why, and writes nothing", async () => {
   const before = await fathom("sweep", file, "--out", out, "--plan", "--json");
   const plan = JSON.parse(before.stdout) as { index: number; id: string; action: string; why: string }[];
@@ -124,11 +158,12 @@ test("sweep --plan says what would run and why, and writes nothing", async () =>
 });
 
 test("runs of a frozen manifest: each by index, status and comparison over seeds", async () => {
-  const { freezePlan, planRuns } = await import("../../src/runs/manifest.ts");
+  const { freezePlan, manifestEntry, planRuns } = await import("../../src/runs/manifest.ts");
   const { loadSweep } = await import("../../src/config/load.ts");
   const { loadRegistries } = await import("../../src/config/registries.ts");
   const experiment = join(out, "debug");
   freezePlan(experiment, planRuns(experiment, loadSweep(file, [], await loadRegistries()).runs));
+  const planHash = (index: number): string => manifestEntry(experiment, index).hash;
   for (const index of ["0", "1", "2"])
     expect((await fathom("run", "--manifest", experiment, "--index", index)).code).toBe(0);
   const status = await fathom("status", experiment);
@@ -147,13 +182,17 @@ test("runs of a frozen manifest: each by index, status and comparison over seeds
   });
   expect((compared[0]!.finalDevLoss as { sd: number }).sd).toBeCloseTo(Math.SQRT1_2, 12);
   expect((await fathom("compare", experiment)).stdout).toMatch(/1 +2 done +\S+ ± \S+ +5\.500 ± 0\.71/);
+  // Another sweep that plans at the same time may put another run in this place.
+  const other = await fathom("run", "--manifest", experiment, "--index", "3", "--hash", "0123456789abcdef");
+  expect([other.code, other.stderr]).toEqual([75, expect.stringContaining("run 3 is another one than was planned")]);
+  expect((await fathom("run", "--manifest", experiment, "--index", "3", "--hash", planHash(3))).code).toBe(0);
   // A changed YAML adds to the plan and leaves what was planned.
   writeFileSync(file, readFileSync(file, "utf8").replace("values: [1, 2]", "values: [2, 3]"));
   const plan = await fathom("sweep", file, "--out", out, "--plan");
   expect(plan.stderr).toContain("2 runs are added to the 4 planned before");
   expect(plan.stderr).toContain("2 runs planned before are no longer asked for");
   expect(plan.stdout).toMatch(/0 +skip +depth=1_seed=1_\S+ +done/);
-  expect(plan.stdout).toMatch(/3 +run +depth=2_seed=2_\S+ +planned before, not begun/);
+  expect(plan.stdout).toMatch(/3 +skip +depth=2_seed=2_\S+ +done/);
   expect(plan.stdout).toMatch(/4 +run +depth=3_seed=1_\S+ +new/);
 });
 
@@ -176,4 +215,38 @@ test("runs of train that differ in more than the seed are not averaged; runs.csv
   for (const row of status) expect(Object.keys(row.config)).toEqual(["train.clipNorm"]);
   const { writeRunsCsv } = await import("../../src/runs/experiment.ts");
   expect(readFileSync(writeRunsCsv(experiment), "utf8")).toMatch(/^id,status,seed,train\.clipNorm,steps,/);
+});
+
+test("damaged files of a run: exit code 2, the file named", async () => {
+  const { runDir } = await train("--json");
+  const experiment = join(out, "debug");
+  const whole = { record: join(runDir, "run.json"), config: join(runDir, "config.yaml") };
+  const record = readFileSync(whole.record, "utf8");
+  writeFileSync(whole.record, '{"id": "a", "status": "done"}');
+  expect((await fathom("report", experiment)).code).toBe(0);
+  writeFileSync(whole.record, record);
+
+  appendFileSync(join(runDir, "events.jsonl"), "damaged\n");
+  const plotted = await fathom("plot", experiment, "--format", "json");
+  expect([plotted.code, plotted.stderr]).toEqual([2, expect.stringMatching(/events\.jsonl:\d+: expected an event/)]);
+
+  writeFileSync(whole.config, "name: [");
+  for (const args of [
+    ["inspect", runDir],
+    ["status", experiment],
+    ["report", experiment],
+  ]) {
+    const { code, stderr } = await fathom(...args);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`${whole.config}: expected`)]);
+  }
+});
+
+test("an experiment is found by its name below --out; --quiet prints nothing", async () => {
+  await train();
+  for (const verb of ["status", "compare", "report"]) {
+    const { code, stdout } = await fathom(verb, "debug", "--out", out);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/./)]);
+    expect(await fathom(verb, "debug", "--out", out, "--quiet")).toEqual({ code: 0, stdout: "", stderr: "" });
+  }
+  expect((await fathom("status", "debugg", "--out", out)).code).toBe(2);
 });
