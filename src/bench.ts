@@ -12,6 +12,7 @@ import { transformer } from "./models/transformer.ts";
 import * as probes from "./probes/index.ts";
 import { stream } from "./random.ts";
 import { openRecorder } from "./runs/events.ts";
+import { extent, median } from "./statistics.ts";
 import { initialize } from "./train/initialize.ts";
 import { createOptimizer } from "./train/optimizers.ts";
 import { playerStep, type Training } from "./train/trainer.ts";
@@ -23,7 +24,7 @@ export interface Shape {
   readonly width: number;
 }
 
-/** The shapes of `bench step`, and those of `bench depth`. */
+/** What `bench step` times if not told otherwise: four narrow networks, and one twice as wide where products dominate. */
 export const stepShapes: readonly Shape[] = [
   { depth: 2, width: 64 },
   { depth: 6, width: 64 },
@@ -31,6 +32,7 @@ export const stepShapes: readonly Shape[] = [
   { depth: 24, width: 32 },
   { depth: 6, width: 128 },
 ];
+/** What `bench depth` times. */
 export const depthShapes: readonly Shape[] = [6, 50, 100, 200].map((depth) => ({ depth, width: 64 }));
 
 const [batchSize, length, vocabulary] = [32, 32, 4000];
@@ -125,34 +127,27 @@ function syntheticBatch(): Batch {
   };
 }
 
-/** Median, lowest and highest of several numbers. */
-export interface Spread {
+/** Median, lowest and highest of several measurements. */
+export interface Range {
   readonly median: number;
   readonly min: number;
   readonly max: number;
 }
 
-export const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-};
-
-const spreadOf = (values: readonly number[]): Spread => ({
-  median: median(values),
-  min: Math.min(...values),
-  max: Math.max(...values),
-});
+function rangeOf(values: readonly number[]): Range {
+  const [min, max] = extent(values);
+  return { median: median(values), min, max };
+}
 
 /** One line of `bench step`. */
 export interface StepComparison extends Shape {
   readonly parameters: number;
   /** Milliseconds a step: medians of the rounds. */
-  readonly fathom: Spread;
+  readonly fathom: Range;
   /** Absent where no PyTorch was found. */
-  readonly torch?: Spread;
+  readonly torch?: Range;
   /** fathom / torch, round by round. */
-  readonly ratio?: Spread;
+  readonly ratio?: Range;
 }
 
 /** What was compared with what, on which machine. */
@@ -190,9 +185,9 @@ export async function compareStep(
     ours.push(median(timing.milliseconds));
     if (python) theirs.push(median(await timeTorch(python, shape, threads, steps)));
   }
-  const line = { ...shape, parameters, fathom: spreadOf(ours) };
+  const line = { ...shape, parameters, fathom: rangeOf(ours) };
   if (!python) return line;
-  return { ...line, torch: spreadOf(theirs), ratio: spreadOf(ours.map((time, i) => time / theirs[i]!)) };
+  return { ...line, torch: rangeOf(theirs), ratio: rangeOf(ours.map((time, i) => time / theirs[i]!)) };
 }
 
 const run = promisify(execFile);

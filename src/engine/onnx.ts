@@ -8,6 +8,7 @@ import { drawNoise } from "./noise.ts";
 import { bufferPool, type Carry, layOut, type Loaded, type Plan } from "./plan.ts";
 import { checkInPlaceOutputs, createSession, sessionOptions } from "./session.ts";
 
+/** Stages compiled to ONNX, on ONNX Runtime. */
 export const onnx: EngineKind = {
   name: "onnx",
   summary: "compiled stages on ONNX Runtime's native CPU kernels; the default without a GPU",
