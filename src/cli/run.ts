@@ -1,7 +1,7 @@
 // `fathom run`: one run of a manifest. Launchers start it; it talks to a parent that has a channel open, and prints plain
 // lines otherwise (a cluster's log).
 
-import { exitCodes, print, TryAgainError, verb } from "./verb.ts";
+import { common, exitCodes, print, TryAgainError, verb } from "./verb.ts";
 import { launchedVariable, type LauncherMessage } from "../launchers/launcher.ts";
 
 export const run = verb({
@@ -10,6 +10,7 @@ export const run = verb({
   hidden: true,
   positionals: {},
   options: {
+    out: { ...common.out, describe: "of no use here: --manifest is the folder" },
     manifest: { type: "string", demandOption: true, requiresArg: true, describe: "the experiment's folder" },
     index: { type: "number", demandOption: true, requiresArg: true, describe: "the run's place in manifest.jsonl" },
     hash: { type: "string", requiresArg: true, describe: "the hash it must have there" },

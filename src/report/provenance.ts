@@ -68,7 +68,7 @@ function details(records: readonly RunRecord[]): Html {
 /** The commands that make the experiment again, and links to what lies beside the report. */
 export function reproduction({ source, folder, files }: ReportInput): Html {
   const commands = source
-    ? [["npx fathom sweep", ...[source.path, ...keptOverrides(source.text)].map(quoted), "--out again"].join(" ")]
+    ? [["npx fathom sweep", ...[source.path, ...keptOverrides(source)].map(quoted), "--out again"].join(" ")]
     : [`for run in ${quoted(folder)}/runs/*/; do npx fathom train "$run/config.yaml" --out again; done`];
   return html`<p>At the commit and with the versions above, in the folder where fathom is installed:</p>
     <pre><code>${commands.join("\n")}</code></pre>

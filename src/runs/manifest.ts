@@ -50,17 +50,25 @@ export function keepAuthorsFile(experimentDir: string, text: string, overrides: 
   writeWhole(authorsFile(experimentDir), `${text.trimEnd()}\n${last}`);
 }
 
-/** The overrides noted in a kept copy. */
-export function keptOverrides(text: string): string[] {
+/** The overrides noted in a kept copy; a `UserError` where their line was changed by hand. */
+export function keptOverrides({ path, text }: { path: string; text: string }): string[] {
   const line = text.trimEnd().split("\n").at(-1)!;
-  return line.startsWith(overridesMark) ? (JSON.parse(line.slice(overridesMark.length)) as string[]) : [];
+  if (!line.startsWith(overridesMark)) return [];
+  const noted = line.slice(overridesMark.length);
+  try {
+    const overrides: unknown = JSON.parse(noted);
+    if (Array.isArray(overrides) && overrides.every((one) => typeof one === "string")) return overrides;
+  } catch {
+    // Said below.
+  }
+  throw new UserError(`${path}: expected a list of overrides in its last line, got ${noted}; sweep again or remove it`);
 }
 
 /** The runs of an experiment; none where nothing was planned. A `UserError` where a line was changed by hand. */
 export function readManifest(experimentDir: string): ManifestEntry[] {
   const file = manifestFile(experimentDir);
   if (!isFile(file)) return [];
-  const lines = readFileSync(file, "utf8").split("\n").slice(0, -1);
+  const lines = readFileSync(file, "utf8").replace(/\n$/, "").split("\n");
   return lines.map((line, i) => {
     const damaged = (reason: string): UserError =>
       new UserError(

@@ -6,7 +6,15 @@ import { UserError } from "../../src/errors.ts";
 import { openRecorder } from "../../src/runs/events.ts";
 import { readExperiment, statusOf, writeRunsCsv } from "../../src/runs/experiment.ts";
 import { claim } from "../../src/runs/lease.ts";
-import { freezePlan, manifestEntry, planRuns, readManifest } from "../../src/runs/manifest.ts";
+import {
+  authorsFile,
+  freezePlan,
+  keepAuthorsFile,
+  keptOverrides,
+  manifestEntry,
+  planRuns,
+  readManifest,
+} from "../../src/runs/manifest.ts";
 import {
   clearRun,
   createRunFolder,
@@ -211,4 +219,16 @@ test("a folder that is no experiment is refused", () => {
   );
   expect(() => readExperiment(join(dir, "none"))).toThrow("got none");
   expect(() => readConfig(dir)).toThrow("expected the folder of a run");
+});
+
+test("the author's file keeps its overrides; a line of them changed by hand is refused", () => {
+  const dir = scratch();
+  const kept = () => keptOverrides({ path: authorsFile(dir), text: readFileSync(authorsFile(dir), "utf8") });
+  keepAuthorsFile(dir, "name: a\n", []);
+  expect(kept()).toEqual([]);
+  keepAuthorsFile(dir, "name: a\n", ["train.steps=3"]);
+  expect(kept()).toEqual(["train.steps=3"]);
+  writeFileSync(authorsFile(dir), readFileSync(authorsFile(dir), "utf8").replace('"]', ""));
+  expect(kept).toThrow(UserError);
+  expect(kept).toThrow("experiment.yaml: expected a list of overrides");
 });
