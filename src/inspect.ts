@@ -25,7 +25,8 @@ export async function inspectStep(runDir: string, step: number): Promise<string>
     for (let s = start; s < step; s++)
       for (const player of players) {
         const { broken } = await playerStep({ ...training, probes: [] }, player, dataset.batchAt(s), s);
-        if (broken) throw new UserError(`--step: expected a step before the run diverged, got ${step}; ${broken.reason}`);
+        if (broken)
+          throw new UserError(`--step: expected a step before the run diverged, got ${step}; ${broken.reason}`);
       }
 
     const folder = join(runDir, "inspect", `step-${String(step).padStart(8, "0")}`);
