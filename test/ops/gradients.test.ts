@@ -25,6 +25,7 @@ const crossEntropy = (smoothing: number): Twin => ({
 });
 
 const twins: Record<string, Twin> = {
+  watchGradient: { inputs: { x: [4, 5] }, apply: ({ x }) => ops.watchGradient(x!, () => {}), reference: ({ x }) => x! },
   relu: { inputs: { x: [4, 5] }, apply: ({ x }) => ops.relu(x!), reference: ({ x }) => float64.relu(x!) },
   gelu: { inputs: { x: [4, 5] }, apply: ({ x }) => ops.gelu(x!), reference: ({ x }) => float64.gelu(x!) },
   "attention with masked keys": {
