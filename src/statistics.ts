@@ -3,6 +3,12 @@
 /** The median; NaN of nothing. */
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
+/** The median on a logarithmic scale, for norms and their ratios: between the two middle values of an even number it takes
+ *  their geometric mean, so that 0.7 and 0.001 give 0.03 and not 0.35. */
+export function logMedian(values: readonly number[]): number {
+  return values.length % 2 ? median(values) : Math.exp(median(values.map(Math.log)));
+}
+
 /** The `q`-quantile by linear interpolation between order statistics; NaN of nothing. */
 export function quantile(values: readonly number[], q: number): number {
   if (values.length === 0) return NaN;

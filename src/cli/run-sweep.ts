@@ -91,6 +91,7 @@ interface Decision {
 
 function decide(experimentDir: string, plan: Plan): Decision[] {
   const added = new Set(plan.added);
+  const earlier = new Set(plan.earlier);
   return plan.entries.map((entry) => {
     const runDir = runFolder(experimentDir, entry.id);
     const status = statusOf(runDir);
@@ -103,7 +104,9 @@ function decide(experimentDir: string, plan: Plan): Decision[] {
       stale: "begun and not finished; goes on from its last checkpoint",
       pending: added.has(entry) ? "new" : "planned before, not begun",
     };
-    return { entry, action: status === "done" || status === "diverged" ? "skip" : "run", why: why[status] };
+    if (status === "done" || status === "diverged") return { entry, action: "skip", why: why[status] };
+    if (earlier.has(entry)) return { entry, action: "skip", why: "no longer asked for by the configuration" };
+    return { entry, action: "run", why: why[status] };
   });
 }
 
@@ -113,8 +116,8 @@ function planNotes({ added, entries, earlier }: Plan, file: string): string[] {
     notes.push(`${added.length} runs are added to the ${entries.length - added.length} planned before`);
   if (earlier.length > 0)
     notes.push(
-      `${earlier.length} runs planned before are no longer asked for by ${file}; they stay as they were planned ` +
-        `(choose another name or --out to begin anew)`,
+      `${earlier.length} runs planned before are no longer asked for by ${file}; their results stay, and ` +
+        `those that are not finished are not run`,
     );
   return notes;
 }

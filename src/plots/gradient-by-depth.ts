@@ -4,7 +4,7 @@ import { layerSeries, valueAt, type Moment } from "./layer-series.ts";
 import type { Plot } from "./plot.ts";
 import { seedNotes, type Measure } from "./profile.ts";
 import { momentName } from "./profile-grid.ts";
-import { distinct, extent, groupBy, median, round } from "../statistics.ts";
+import { distinct, extent, groupBy, logMedian, median, round } from "../statistics.ts";
 import { frame, hiddenNote, lineLegend, lineScales, logAxis, times } from "./style.ts";
 
 const measure: Measure = (run) => layerSeries(run, "parameter-gradient");
@@ -95,7 +95,7 @@ function spec(data: ExperimentData): TopLevelSpec {
         end,
         depth,
         column: columnOf(stack, moment),
-        value: round(median(drawn)),
+        value: round(logMedian(drawn)),
         low: round(low),
         high: round(high),
         runs: drawn.length,

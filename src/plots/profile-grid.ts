@@ -4,7 +4,7 @@ import type { TopLevelSpec } from "vega-lite";
 import { layoutOf, type ExperimentData } from "./experiment.ts";
 import type { Moment } from "./layer-series.ts";
 import { firstOverLast, profilesOf, seedNotes, type Measure, type Profile } from "./profile.ts";
-import { distinct, extent, groupBy, median, round, thinned } from "../statistics.ts";
+import { distinct, extent, groupBy, logMedian, round, thinned } from "../statistics.ts";
 import { frame, hiddenNote, layerTicks, lineLegend, lineScales, logAxis, times } from "./style.ts";
 
 /** What a grid shows besides the profiles themselves. */
@@ -151,7 +151,7 @@ function gridRow(profile: Profile, column: string) {
     seed: profile.seed,
     runs: Math.max(0, ...profile.layers.map(({ values }) => values.length)),
     layer: kept.map(({ layer }) => layer + 1),
-    value: kept.map(({ finite }) => round(median(finite))),
+    value: kept.map(({ finite }) => round(logMedian(finite))),
     low: kept.map(({ finite }) => round(extent(finite)[0])),
     high: kept.map(({ finite }) => round(extent(finite)[1])),
   };

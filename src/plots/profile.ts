@@ -3,7 +3,7 @@
 
 import { configurationName, layoutOf, type ExperimentData, type Layout, type RunData } from "./experiment.ts";
 import { valueAt, type LayerSeries, type Moment } from "./layer-series.ts";
-import { distinct, groupBy, median } from "../statistics.ts";
+import { distinct, groupBy, logMedian } from "../statistics.ts";
 import { divergedStep } from "./verdict.ts";
 
 /** A quantity as series a layer, e.g. `layerSeries` of the parameter gradient. */
@@ -105,7 +105,7 @@ export function firstOverLast(data: ExperimentData, measure: Measure): FirstOver
       const layers = Math.max(...measured.map(({ byStack }) => byStack.get(stack)?.length ?? 0));
       if (layers < 2) return [];
       const ratio = (part: typeof measured, moment: Moment): number =>
-        median(
+        logMedian(
           part
             .map(({ byStack }) => byStack.get(stack) ?? [])
             .filter((series) => series.length === layers)
