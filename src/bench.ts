@@ -9,13 +9,14 @@ import { promisify } from "node:util";
 import { createEngine } from "./engine/select.ts";
 import { UserError } from "./errors.ts";
 import { transformer } from "./models/transformer.ts";
-import * as probes from "./probes/index.ts";
+import { presets } from "./probes/presets.ts";
 import { stream } from "./random.ts";
+import { recordingProbes } from "./run.ts";
 import { openRecorder } from "./runs/events.ts";
 import { extent, median } from "./statistics.ts";
 import { initialize } from "./train/initialize.ts";
 import { createOptimizer } from "./train/optimizers.ts";
-import { playerStep, type Training } from "./train/trainer.ts";
+import { playerStep, startOf, type Training } from "./train/trainer.ts";
 import type { Batch, Dataset } from "./types.ts";
 
 /** A network to time: encoder and decoder layers each, and width; 4 heads, feed-forward 4 x width, pre-LN. */
@@ -50,8 +51,61 @@ export interface Timing {
   readonly peakMemory: number;
 }
 
-/** Times training steps of this process: forward, backward, all four probes written to a file, Adam. */
+/** Times training steps of this process: forward, backward, the default probes written to a file, Adam. */
 export async function timeSteps(shape: Shape, threads: number, steps: number, warmup: number): Promise<Timing> {
+  const { training, step, close } = await stepper(shape, threads, light.record);
+  try {
+    const milliseconds: number[] = [];
+    for (let i = 0; i < 1 + warmup + steps; i++) milliseconds.push(await step(light.record));
+    return {
+      milliseconds: milliseconds.slice(1 + warmup),
+      compileMilliseconds: Number(training.engine.facts()["compileMilliseconds"]),
+      firstStepMilliseconds: milliseconds[0]!,
+      parameters: [...training.parameters.values()].reduce((sum, { data }) => sum + data.length, 0),
+      peakMemory: process.resourceUsage().maxRSS * 1024,
+    };
+  } finally {
+    await close();
+  }
+}
+
+/** What the probes of each preset cost in one process: milliseconds of a step without probes, and how much longer a step takes
+ *  with them, as a ratio. All take turns, a different one first in every round, so that what slows the machine for a
+ *  while slows all; each step is compared with that without probes of its own round. */
+export async function timeProbes(
+  shape: Shape,
+  threads: number,
+  rounds: number,
+  warmup: number,
+): Promise<{ milliseconds: number[]; ratios: Record<string, number[]> }> {
+  const { step, close } = await stepper(shape, threads, full.record);
+  try {
+    const sets = [{ name: "none", record: [] as readonly string[] }, ...presets];
+    const milliseconds: number[] = [];
+    const ratios: Record<string, number[]> = Object.fromEntries(presets.map(({ name }) => [name, []]));
+    for (let round = 0; round < warmup + rounds; round++) {
+      const took = new Map<string, number>();
+      for (let i = 0; i < sets.length; i++) {
+        const { name, record } = sets[(round + i) % sets.length]!;
+        took.set(name, await step(record));
+      }
+      if (round < warmup) continue;
+      const without = took.get("none")!;
+      milliseconds.push(without);
+      for (const { name } of presets) ratios[name]!.push(took.get(name)! / without);
+    }
+    return { milliseconds, ratios };
+  } finally {
+    await close();
+  }
+}
+
+const light = presets[0]!;
+const full = presets.at(-1)!;
+
+/** A network in training on one batch, and a function that takes a step with some of the probes `names`, writes what they say to
+ *  a file, and gives the milliseconds that took. */
+async function stepper(shape: Shape, threads: number, names: readonly string[]) {
   const players = transformer({
     depth: { encoder: shape.depth, decoder: shape.depth },
     width: shape.width,
@@ -65,13 +119,15 @@ export async function timeSteps(shape: Shape, threads: number, steps: number, wa
     vocabulary,
     labelSmoothing: 0,
   });
-  const parameters = initialize(players, 1);
   const adam = { kind: "adam", learningRate: 0.001, beta1: 0.9, beta2: 0.98, epsilon: 1e-9, weightDecay: 0 } as const;
   const batch = syntheticBatch();
-  const dataset: Pick<Dataset, "batchAt"> = { batchAt: () => batch };
-  const training: Training = {
+  const dataset: Pick<Dataset, "batchAt" | "evaluation"> = {
+    batchAt: () => batch,
+    evaluation: { dev: [batch], test: [] },
+  };
+  const bare: Training = {
     players,
-    parameters,
+    parameters: initialize(players, 1),
     optimizers: new Map(players.map(({ name }) => [name, createOptimizer(adam)])),
     engine: await createEngine("onnx", { threads }),
     dataset: dataset as Dataset,
@@ -79,35 +135,33 @@ export async function timeSteps(shape: Shape, threads: number, steps: number, wa
     steps: 1,
     learningRate: () => adam.learningRate,
     clipNorm: null,
-    // What a run records unless told otherwise.
-    probes: Object.values(probes).filter(({ needs }) => !needs.includes("output")),
+    probes: [],
+    batches: 4, // as where a config does not say
     isProbed: () => true,
     evaluateEverySteps: Infinity,
     checkpointEverySteps: Infinity,
   };
+  const training = { ...bare, start: await startOf({ ...bare, probes: recordingProbes(names) }) };
   const folder = mkdtempSync(join(tmpdir(), "fathom-bench-"));
   const recorder = openRecorder(folder);
-  try {
-    const milliseconds: number[] = [];
-    for (let step = 0; step < 1 + warmup + steps; step++) {
-      const start = performance.now();
-      const { layers } = await playerStep(training, players[0]!, batch, step);
-      recorder.layers(step, layers);
-      milliseconds.push(performance.now() - start);
-    }
-    const timed = milliseconds.slice(1 + warmup);
-    return {
-      milliseconds: timed,
-      compileMilliseconds: Number(training.engine.facts()["compileMilliseconds"]),
-      firstStepMilliseconds: milliseconds[0]!,
-      parameters: [...parameters.values()].reduce((sum, { data }) => sum + data.length, 0),
-      peakMemory: process.resourceUsage().maxRSS * 1024,
-    };
-  } finally {
-    recorder.close();
-    rmSync(folder, { recursive: true, force: true });
-    await training.engine.dispose();
-  }
+  let taken = 0;
+  return {
+    training,
+    async step(names: readonly string[]): Promise<number> {
+      const began = performance.now();
+      const probed = { ...training, probes: recordingProbes(names) };
+      const { layers, readings } = await playerStep(probed, players[0]!, batch, taken);
+      recorder.layers(taken, layers);
+      recorder.readings(taken, readings);
+      taken++;
+      return performance.now() - began;
+    },
+    async close(): Promise<void> {
+      recorder.close();
+      rmSync(folder, { recursive: true, force: true });
+      await training.engine.dispose();
+    },
+  };
 }
 
 /** Random tokens without padding, the same in every process. */

@@ -22,7 +22,7 @@ import { initialize } from "./train/initialize.ts";
 import { profile } from "./train/profile.ts";
 import { createOptimizer } from "./train/optimizers.ts";
 import { learningRateOf } from "./train/schedules.ts";
-import { initialOutputs, type Outcome, train, type Training } from "./train/trainer.ts";
+import { type Outcome, startOf, train, type Training } from "./train/trainer.ts";
 import type { Dataset, Progress } from "./types.ts";
 
 /** Trains the run of `config` in `runDir`, from its newest checkpoint if there is one, and leaves its files complete.
@@ -71,6 +71,10 @@ export async function executeRun(
       layers(step, rows) {
         stillOurs();
         recorder.layers(step, rows);
+      },
+      readings(step, rows) {
+        stillOurs();
+        recorder.readings(step, rows);
       },
       checkpoint(kind, state) {
         stillOurs();
@@ -138,12 +142,20 @@ export async function prepare(config: RunConfig, dataset: Dataset): Promise<Trai
     steps,
     learningRate: learningRateOf(schedule, { peak: optimizer.learningRate, steps, width: config.model.width }),
     clipNorm,
-    probes: config.probes.record.map((name) => lookup<Probe>("probe", probes, name)),
+    probes: recordingProbes(config.probes.record),
+    ...(config.probes.batches !== undefined && { batches: config.probes.batches }),
     isProbed: probeSchedule(config.probes),
     evaluateEverySteps,
     checkpointEverySteps,
   };
-  return { ...training, initialOutputs: await initialOutputs(training) };
+  return { ...training, start: await startOf(training) };
+}
+
+/** The probes of these names, less those whose rows are among another's. */
+export function recordingProbes(names: readonly string[]): Probe[] {
+  const named = names.map((name) => lookup<Probe>("probe", probes, name));
+  const covered = new Set(named.flatMap(({ covers }) => covers ?? []));
+  return named.filter(({ name }) => !covered.has(name));
 }
 
 /** Which steps are measured: every n-th, or 0, 1, 2, 4, 8 ... */

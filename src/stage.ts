@@ -40,6 +40,9 @@ export interface StageContext {
   /** Marks a point whose activation, and whose gradient dL/dx, probes may read. Returns `x` unchanged; what comes
    *  after must use the returned tensor, or its share of the gradient is not seen. */
   tap(component: string, point: TapPoint, x: Tensor): Tensor;
+  /** Offers what probes may ask for by `name`: a few numbers about the forward, a tensor [n] that no gradient comes from.
+   *  `make` is called only where a probe asks. */
+  reading(component: string, name: string, make: () => Tensor): void;
   /** Fresh random numbers from the stream `<kind>/<stage name>/<name>` at this step. */
   noise(name: string, shape: readonly number[], noise: Noise): Tensor;
   /** One of the stage's `constants`, as a scalar. */
@@ -110,6 +113,15 @@ export interface Place {
 
 /** Where a parameter belongs, read off its path `stack/[layer/]component/parameter`. */
 export function placeOf(path: string): Place {
+  let place = places.get(path);
+  if (!place) places.set(path, (place = readPlace(path)));
+  return place;
+}
+
+/** Paths are few, and asked for thousands of times a step. */
+const places = new Map<string, Place>();
+
+function readPlace(path: string): Place {
   const [stack = "", second = "", ...rest] = path.split("/");
   if (!/^\d+$/.test(second)) return { stack, layer: "", component: second, parameter: rest.join("/") };
   const [component = "", ...parameter] = rest;

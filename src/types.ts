@@ -69,7 +69,28 @@ export interface Progress {
 
 /** The quantities of `layers.csv`. Gradients are of the mean loss a target token, before clipping. */
 export type Quantity =
-  "parameter-gradient" | "activation-gradient" | "activation" | "parameter" | "update" | "model-update";
+  | "parameter-gradient"
+  | "activation-gradient"
+  | "activation"
+  | "parameter"
+  | "update"
+  | "model-update"
+  | "distance-from-init"
+  /** Norm of the mean of K batches' gradients, and mean of their norms. */
+  | "expected-gradient"
+  | "mean-gradient-norm";
+
+/** The quantities of `readings.csv`: numbers that are no norm of a tensor. */
+export type ReadingQuantity =
+  | "angular-distance"
+  | "attention-entropy"
+  | "attention-logit"
+  | "branch-share"
+  | "dead-units"
+  | "gradient-coherence"
+  | "noise-scale"
+  | "noise-trace"
+  | "noise-signal";
 
 /** One line of `layers.csv`: one quantity of one tensor at one step. */
 export interface LayerRow {
@@ -90,6 +111,19 @@ export interface LayerRow {
   readonly count: number;
 }
 
+/** One line of `readings.csv`: one number about a place of the network at one step. Places as in `LayerRow`; `parameter` is
+ *  `head-0` ... for what each attention head has, else empty, and a stack `all` is the whole network. */
+export interface ReadingRow {
+  readonly step: number;
+  readonly player: string;
+  readonly stack: string;
+  readonly layer: number | "";
+  readonly component: string;
+  readonly parameter: string;
+  readonly quantity: ReadingQuantity;
+  readonly value: number;
+}
+
 /** One line of `runs.csv`: identity and final values of a run, the varied config keys under `config`. */
 export interface RunRow {
   readonly id: string;
@@ -106,4 +140,112 @@ export interface RunRow {
   readonly engine: string;
   /** For `diverged`: what became non-finite, where and when; for `failed`: the error. */
   readonly reason: string;
+}
+
+/** One number a check of `fathom verify` compares: what a formula predicts and what was measured. */
+export interface Claim {
+  /** `<check>` or `<check>/<part>`. */
+  readonly name: string;
+  /** What is claimed, by whom (paper, theorem or the seed's question) and under which conditions. */
+  readonly statement: string;
+  readonly predicted: number;
+  readonly measured: number;
+  /** |measured - predicted| / |predicted|; |measured| where the prediction is 0. */
+  readonly relativeError: number;
+  /** Largest relative error at which the claim counts as holding. */
+  readonly tolerance: number;
+  /** `corrected`: the claim as it was stated does not hold, the formula in `correction` does. */
+  readonly verdict: "holds" | "corrected" | "fails";
+  /** What stands in the place of a claim that does not hold, and what it had claimed. */
+  readonly correction?: { readonly claimed: number; readonly text: string };
+  /** Where `measured` is a median over seeds: how many, and its smallest and largest. */
+  readonly spread?: { readonly seeds: number; readonly low: number; readonly high: number };
+}
+
+/** What a check found, as a figure: points by series, measured over seeds or predicted. */
+export interface CheckFigure {
+  /** `lines`: y over x, a line a series, one point a seed. `bars`: stacked bars over x, a colour a series. */
+  readonly kind: "lines" | "bars";
+  /** The finding in a sentence. */
+  readonly title: string;
+  /** How to read it. */
+  readonly caption: string;
+  readonly x: { readonly title: string; readonly scale?: "linear" | "log" };
+  readonly y: { readonly title: string; readonly scale?: "linear" | "log" };
+  readonly points: readonly CheckPoint[];
+}
+
+export interface CheckPoint {
+  /** What a line or a colour stands for. */
+  readonly series: string;
+  /** Points of different panels stand beside each other; empty where there is one. */
+  readonly panel?: string;
+  readonly x: number;
+  readonly y: number;
+  /** Absent for a prediction, which is drawn dashed, in the colour of its series. */
+  readonly seed?: number;
+}
+
+/** What an on-demand instrument found, by the kind of its rows. */
+export type Measurement =
+  | { readonly kind: "jacobian"; readonly rows: readonly JacobianRow[] }
+  | { readonly kind: "removal"; readonly rows: readonly RemovalRow[] }
+  | { readonly kind: "surface"; readonly rows: readonly SurfaceRow[] }
+  | { readonly kind: "curvature"; readonly rows: readonly CurvatureRow[] };
+
+/** Singular values of the Jacobian of a layer or a stack: of its residual stream at the end with respect to the same at the
+ *  start, over the positions that are no padding. */
+export interface JacobianRow {
+  readonly stack: string;
+  /** From 0; empty for a whole stack. */
+  readonly layer: number | "";
+  /** The largest singular value, from below: a power iteration on J^T J. */
+  readonly spectralNorm: number;
+  readonly iterations: number;
+  /** ||J^T J v - s^2 v|| / s^2 of the last iterate v, s the spectral norm found: 0 where v is a singular vector. */
+  readonly residual: number;
+  /** ||J||_F^2 / n from random probes, and the standard error of that. */
+  readonly meanSquare: number;
+  readonly meanSquareError: number;
+  readonly probes: number;
+  /** n, numbers that enter. */
+  readonly size: number;
+}
+
+/** What becomes of the loss without one layer. */
+export interface RemovalRow {
+  readonly stack: string;
+  /** From 0. */
+  readonly layer: number;
+  /** Nats a target, all layers in place. */
+  readonly loss: number;
+  readonly lossWithout: number;
+  /** `lossWithout` - `loss`. */
+  readonly change: number;
+  /** Standard error of `change` over batches; NaN of one batch. */
+  readonly changeError: number;
+  readonly batches: number;
+}
+
+/** The loss at theta + alpha d1 + beta d2. */
+export interface SurfaceRow {
+  readonly alpha: number;
+  readonly beta: number;
+  readonly loss: number;
+}
+
+/** A number about the Hessian of the loss. */
+export interface CurvatureRow {
+  /** `bottom-eigenvalue` is there where an eigenvalue below 0 is the largest in magnitude. */
+  readonly quantity: "top-eigenvalue" | "bottom-eigenvalue" | "trace";
+  readonly value: number;
+  /** Of a trace, over its probes; NaN of an eigenvalue. */
+  readonly standardError: number;
+  /** Power iterations, or random probes. */
+  readonly count: number;
+  /** ||H v - value v|| / |value| of an eigenvalue's last iterate; NaN of a trace. */
+  readonly residual: number;
+  /** How far the value at half the step of the finite difference is from this one, in parts of it. */
+  readonly disagreement: number;
+  readonly parameters: number;
 }

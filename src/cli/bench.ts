@@ -1,4 +1,5 @@
-// `fathom bench`: speed, as ratios to PyTorch measured in the same call, and how time and memory grow with depth.
+// `fathom bench`: speed, as ratios to PyTorch measured in the same call, how time and memory grow with depth, and what
+// probes cost.
 
 import type { StepComparison } from "../bench.ts";
 import { UserError } from "../errors.ts";
@@ -6,8 +7,9 @@ import { exitCodes, print, unusedOut, verb } from "./verb.ts";
 
 export const bench = verb({
   usage: "bench <what>",
-  summary: "speed: a training step beside PyTorch's (step), or time and memory against depth (depth)",
-  positionals: { what: { type: "string", choices: ["step", "depth", "child"], demandOption: true } },
+  summary:
+    "speed: a training step beside PyTorch's (step), time and memory against depth (depth), what probes cost (probes)",
+  positionals: { what: { type: "string", choices: ["step", "depth", "probes", "child"], demandOption: true } },
   options: {
     shape: { type: "string", array: true, requiresArg: true, describe: "only these: DEPTHxWIDTH, e.g. 6x64" },
     threads: { type: "number", default: 1, requiresArg: true, describe: "threads of both sides" },
@@ -20,10 +22,11 @@ export const bench = verb({
   examples: [
     ["fathom bench step", "five shapes, ratio to PyTorch eager where a Python with torch is found"],
     ["fathom bench step --shape 6x64 --rounds 5", "one shape, more carefully"],
+    ["fathom bench probes --rounds 20", "a step with the presets light, standard and full beside one without probes"],
     ["fathom bench depth", "6, 50, 100 and 200 layers a stack: compile time, time a step, peak memory"],
   ],
   async run({ what, shape, threads, rounds, steps, warmup, python, quiet, json }) {
-    const { compareStep, conditions, depthShapes, findTorch, stepShapes, timeInChild, timeSteps } =
+    const { compareStep, conditions, depthShapes, findTorch, stepShapes, timeInChild, timeProbes, timeSteps } =
       await import("../bench.ts");
     const { median } = await import("../statistics.ts");
     const { table } = await import("./table.ts");
@@ -60,6 +63,34 @@ export const bench = verb({
       ]);
       const head = ["layers, width", "ms/step", "ms a layer, relative", "compile ms", "first step ms", "peak MiB"];
       print({ quiet, json }, { ...facts, lines }, () => table(head, rows));
+      return exitCodes.done;
+    }
+    if (what === "probes") {
+      const { extent } = await import("../statistics.ts");
+      const facts = conditions(threads, rounds, null);
+      if (facts.loadBefore > 0.5) say(`the machine is busy (load ${facts.loadBefore.toFixed(1)}): ratios will scatter`);
+      const lines = [];
+      for (const s of shapes ?? stepShapes) {
+        say(`timing ${s.depth}+${s.depth} layers, width ${s.width} ...`);
+        lines.push({ ...s, ...(await timeProbes(s, threads, rounds, warmup)) });
+      }
+      const names = Object.keys(lines[0]!.ratios);
+      const percent = (ratio: number): string => `${((ratio - 1) * 100).toFixed(1)} %`;
+      const rows = lines.map(({ depth, width, milliseconds, ratios }) => [
+        `${depth}+${depth}, ${width}`,
+        median(milliseconds).toFixed(1),
+        ...names.map((name) => {
+          const [low, high] = extent(ratios[name]!);
+          return `${percent(median(ratios[name]!))} (${percent(low)} to ${percent(high)})`;
+        }),
+      ]);
+      const under =
+        `${facts.cpu}, ${facts.cores} cores, load ${facts.loadBefore.toFixed(2)} before; ${threads} thread(s); what a measured step takes ` +
+        `beyond one without probes, in turns in one process, each compared with its own round: median (lowest to highest) of ` +
+        `${rounds} rounds; full measures every 10 steps unless told otherwise, so a tenth of its cost falls on each`;
+      print({ quiet, json }, { ...facts, lines }, () => {
+        return `${table(["layers, width", "ms/step without", ...names], rows)}\n${under}`;
+      });
       return exitCodes.done;
     }
     const torch = await findTorch(python);

@@ -6,16 +6,20 @@ import type { Registries } from "./schema.ts";
 
 /** The names a configuration may use, from the registries themselves. */
 export async function loadRegistries(): Promise<Registries> {
-  const [residual, norms, probes, corpora] = await Promise.all([
+  const [residual, norms, probes, { presets }, corpora] = await Promise.all([
     import("../residual/index.ts"),
     import("../nn/norms/index.ts"),
     import("../probes/index.ts"),
+    import("../probes/presets.ts"),
     import("../data/corpora/index.ts"),
   ]);
   return {
     residual: [...members<Registries["residual"][number]>(residual).values()],
     norms: namesOf(norms),
-    probes: namesOf(probes),
+    probes: [...members<Member & { readonly needs: readonly string[] }>(probes).values()].map(
+      ({ name, summary, needs }) => ({ name, summary, comparesBatches: needs.includes("batches") }),
+    ),
+    presets,
     corpora: namesOf(corpora),
   };
 }

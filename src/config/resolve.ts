@@ -43,6 +43,7 @@ export function checkResolved(input: unknown): Resolved<RunConfig> {
     residual: named("model", "residual").map((member) => ({ ...member, finalNorm, ...(normless && { normless }) })),
     norms: named("model", "norm"),
     probes: named("probes", "record"),
+    presets: [],
     corpora: named("data", "corpus"),
   }).safeParse(input);
   if (result.success) return { ok: true, value: result.data };

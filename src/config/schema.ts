@@ -10,7 +10,10 @@ export interface Registries {
   /** `finalNorm`: whether the scheme ends each stack with a norm of its own; `normless`: that it has no norm at all. */
   readonly residual: readonly (Member & { readonly finalNorm: boolean; readonly normless?: true })[];
   readonly norms: readonly Member[];
-  readonly probes: readonly Member[];
+  /** `comparesBatches`: whether it differentiates `probes.batches` batches; not given where it is not known. */
+  readonly probes: readonly (Member & { readonly comparesBatches?: boolean })[];
+  /** Probes under one word, and the steps between measurements that go with it. */
+  readonly presets: readonly (Member & { readonly record: readonly string[]; readonly everySteps: number })[];
   readonly corpora: readonly Member[];
 }
 
@@ -311,7 +314,8 @@ const trainSchema = z
 const probesSchema = (names: Registries) =>
   z
     .strictObject({
-      everySteps: positive("steps between measurements").nullish(),
+      preset: oneOf(names.presets, "probes that go together, instead of a record; light if neither is given").nullish(),
+      everySteps: positive("steps between measurements; 1 if not given, 10 with preset full").nullish(),
       schedule: z
         .literal("logarithmic")
         .nullish()
@@ -319,18 +323,41 @@ const probesSchema = (names: Registries) =>
       record: z
         .array(oneOf(names.probes, "probe"))
         .refine(unique, "expected each probe once")
-        .default(["gradient-norm", "activation-gradient", "activation-rms", "update-ratio"])
-        .describe("the quantities measured at every layer"),
+        .optional()
+        .describe("the quantities measured at every layer, instead of a preset"),
+      batches: z
+        .int()
+        .min(2)
+        .max(1024)
+        .optional()
+        .describe("batches a measurement of the probes that compare gradients of several; 4 if not given"),
     })
-    .superRefine((probes, context) => {
-      if (probes.everySteps && probes.schedule)
-        exactlyOne(context, "probes", ["everySteps", "schedule"], [probes.everySteps, probes.schedule]);
+    .transform(({ preset, everySteps, schedule, record, batches }, context) => {
+      if (everySteps && schedule) exactlyOne(context, "probes", ["everySteps", "schedule"], [everySteps, schedule]);
+      if (preset && record) exactlyOne(context, "probes", ["preset", "record"], [preset, record]);
+      const chosen = record ? undefined : names.presets.find(({ name }) => name === (preset ?? "light"));
+      const recorded = record ?? [...chosen!.record];
+      const compares = names.probes.flatMap(({ name, comparesBatches }) =>
+        recorded.includes(name) ? [comparesBatches] : [],
+      );
+      if (batches !== undefined && compares.every((known) => known === false))
+        context.addIssue({
+          code: "custom",
+          path: ["batches"],
+          message:
+            `expected probes.batches only where probes.record has a probe that compares batches ` +
+            `(${names.probes.flatMap(({ name, comparesBatches }) => (comparesBatches ? [name] : [])).join(", ")}); ` +
+            `record one of them or remove probes.batches`,
+        });
+      const count = batches ?? (compares.some(Boolean) ? 4 : undefined);
+      return {
+        everySteps: schedule ? null : (everySteps ?? chosen?.everySteps ?? 1),
+        schedule: schedule ?? null,
+        record: recorded,
+        // Left out where it says nothing, so that it is no part of a run's identity there.
+        ...(count !== undefined && { batches: count }),
+      };
     })
-    .transform((probes) => ({
-      everySteps: probes.schedule ? null : (probes.everySteps ?? 1),
-      schedule: probes.schedule ?? null,
-      record: probes.record,
-    }))
     .prefault({})
     .describe("what is measured, and when");
 

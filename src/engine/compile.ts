@@ -14,10 +14,10 @@ import { record, type Recorder } from "./recorder.ts";
 
 /** What stands at one end of a program.
  *  `parameter`, `carry`, `noise`, `constant`: the stage's arguments. `written`: what it returns. `cotangent`: dL/d(carry entry).
- *  `gradient`: dL/d(parameter). `kept`: a value of the forward that the backward reads. `taps`: two numbers for
- *  every tapped tensor, see `measure`. */
+ *  `gradient`: dL/d(parameter). `kept`: a value of the forward that the backward reads. `taps`: a few numbers
+ *  for every tapped tensor, see `measure`. `readings`: what the stage offered, in one vector. */
 export type Role =
-  "parameter" | "carry" | "noise" | "constant" | "written" | "cotangent" | "gradient" | "kept" | "taps";
+  "parameter" | "carry" | "noise" | "constant" | "written" | "cotangent" | "gradient" | "kept" | "taps" | "readings";
 
 export interface Port {
   readonly role: Role;
@@ -48,12 +48,19 @@ export interface CarryInfo {
  *  forward at once. `evaluate`: a forward without dropout. */
 export type Mode = "train" | "turn" | "evaluate";
 
+/** What a program measures beside its work: at the stage's taps or not and how, see `measure`, and readings by name. */
+export interface Measured {
+  readonly taps: "none" | "plain" | "scaled";
+  readonly readings: readonly string[];
+}
+
 export interface CompiledStage {
   readonly forward: Program;
   /** Present in mode `train`. */
   readonly backward?: Program;
   readonly writes: Readonly<Record<string, CarryInfo>>;
   readonly taps: readonly { readonly component: string; readonly point: TapPoint; readonly count: number }[];
+  readonly readings: readonly { readonly component: string; readonly name: string; readonly count: number }[];
   readonly noises: readonly { readonly name: string; readonly shape: readonly number[]; readonly noise: Noise }[];
 }
 
@@ -62,22 +69,22 @@ export function compilationKey(
   stage: Stage,
   carry: Readonly<Record<string, CarryInfo>>,
   mode: Mode,
-  tapped: boolean,
+  measured: Measured,
 ): string {
   const shapes = Object.entries(stage.parameters).map(([name, { shape }]) => [name, shape]);
-  return JSON.stringify([stage.key, shapes, stage.reads.map((key) => [key, carry[key]]), mode, tapped]);
+  return JSON.stringify([stage.key, shapes, stage.reads.map((key) => [key, carry[key]]), mode, measured]);
 }
 
-/** Compiles `stage` for a carry of these shapes. `tapped`: whether the programs measure at the stage's taps. */
+/** Compiles `stage` for a carry of these shapes. */
 export function compileStage(
   stage: Stage,
   carry: Readonly<Record<string, CarryInfo>>,
   mode: Mode,
-  tapped: boolean,
+  { taps, readings }: Measured,
 ): CompiledStage {
   return record((recorder) => {
-    const trace = traceStage(stage, carry, mode, recorder);
-    return mode === "train" ? splitPrograms(trace, recorder, tapped) : oneProgram(trace, recorder, tapped);
+    const trace = traceStage(stage, carry, mode, readings, recorder);
+    return mode === "train" ? splitPrograms(trace, recorder, taps) : oneProgram(trace, recorder, taps);
   });
 }
 
@@ -89,6 +96,13 @@ interface Tap {
   gradient?: Tensor;
 }
 
+/** A traced reading. */
+interface TracedReading {
+  readonly component: string;
+  readonly name: string;
+  readonly values: Tensor;
+}
+
 interface Trace {
   readonly inputs: ReadonlyMap<string, Port>;
   readonly written: Record<string, Tensor>;
@@ -96,12 +110,19 @@ interface Trace {
   readonly gradients: ReadonlyMap<string, Tensor>;
   readonly cotangents: ReadonlyMap<string, Tensor>;
   readonly taps: readonly Tap[];
+  readonly readings: readonly TracedReading[];
   readonly noises: CompiledStage["noises"];
   /** Number of nodes recorded before the first of the backward. */
   readonly forwardEnd: number;
 }
 
-function traceStage(stage: Stage, carry: Readonly<Record<string, CarryInfo>>, mode: Mode, recorder: Recorder): Trace {
+function traceStage(
+  stage: Stage,
+  carry: Readonly<Record<string, CarryInfo>>,
+  mode: Mode,
+  asked: readonly string[],
+  recorder: Recorder,
+): Trace {
   const inputs = new Map<string, Port>();
   const input = (role: Role, key: string, shape: readonly number[], dtype: Dtype): Tensor => {
     const name = `${role}:${key}`;
@@ -117,6 +138,7 @@ function traceStage(stage: Stage, carry: Readonly<Record<string, CarryInfo>>, mo
     stage.reads.map((key) => [key, input("carry", key, carry[key]!.shape, carry[key]!.dtype)]),
   );
   const taps: Tap[] = [];
+  const readings: TracedReading[] = [];
   const noises: { name: string; shape: readonly number[]; noise: Noise }[] = [];
   const constants = new Map<string, Tensor>();
   const context: StageContext = {
@@ -126,6 +148,9 @@ function traceStage(stage: Stage, carry: Readonly<Record<string, CarryInfo>>, mo
       const tap: Tap = { component, point, activation: x };
       taps.push(tap);
       return watchGradient(x, (gradient) => (tap.gradient = gradient));
+    },
+    reading(component, name, make) {
+      if (asked.includes(name)) readings.push({ component, name, values: make() });
     },
     noise(name, shape, noise) {
       noises.push({ name, shape, noise });
@@ -144,6 +169,7 @@ function traceStage(stage: Stage, carry: Readonly<Record<string, CarryInfo>>, mo
     Object.assign(written, stage.apply(named, entries, context));
     // Literals become nodes now, while the forward is being recorded.
     for (const tensor of Object.values(written)) recorder.nameOf(tensor);
+    for (const { values } of readings) recorder.nameOf(values);
   };
   const describe = (): Record<string, CarryInfo> =>
     Object.fromEntries(
@@ -156,7 +182,17 @@ function traceStage(stage: Stage, carry: Readonly<Record<string, CarryInfo>>, mo
     run(givenParameters, givenCarry);
     const none = new Map<string, Tensor>();
     const forwardEnd = recorder.nodes.length;
-    return { inputs, written, writes: describe(), gradients: none, cotangents: none, taps, noises, forwardEnd };
+    return {
+      inputs,
+      written,
+      writes: describe(),
+      gradients: none,
+      cotangents: none,
+      taps,
+      readings,
+      noises,
+      forwardEnd,
+    };
   }
 
   let forwardEnd = 0;
@@ -182,31 +218,35 @@ function traceStage(stage: Stage, carry: Readonly<Record<string, CarryInfo>>, mo
     gradients.set(name, grads[i]);
   });
   const cotangents = new Map(differentiable.map((key, i) => [key, grads[parameterNames.length + i]!] as const));
-  return { inputs, written, writes: describe(), gradients, cotangents, taps, noises, forwardEnd };
+  return { inputs, written, writes: describe(), gradients, cotangents, taps, readings, noises, forwardEnd };
 }
 
-/** Appends the measuring of tensors: [m, sum of (x / m)^2] with m the largest |x|, of each, in one vector. Squares of
- *  the numbers themselves would leave float32's range below 1e-23 and above 1e19, which vanishing gradients do. */
-function measure(tensors: readonly Tensor[], recorder: Recorder): string {
+/** Appends the measuring of tensors: of each the largest |x| = m and the sum of x^2, all in one vector. Squares leave float32's
+ *  range where x is below 1e-19 or above 1e19, as vanishing gradients are: `scaled` adds the sum of (x / m)^2, which costs half
+ *  as much again. */
+function measure(tensors: readonly Tensor[], recorder: Recorder, taps: Measured["taps"]): string {
   const numbers = tensors.flatMap((tensor) => {
     const size = tensor.size;
     const flat = recorder.node("Reshape", [recorder.nameOf(tensor), recorder.integers([size])], [size]);
     const axis = recorder.integers([0]);
-    const largest = recorder.node("ReduceMax", [recorder.node("Abs", [flat], [size]), axis], [1], { keepdims: 1 });
+    const reduced = (op: string, x: string): string => recorder.node(op, [x, axis], [1], { keepdims: 1 });
+    const largest = reduced("ReduceMax", recorder.node("Abs", [flat], [size]));
+    const plain = [largest, reduced("ReduceSumSquare", flat)];
+    if (taps === "plain") return plain;
     // The least normal number, so that all zeros give 0 and not 0 / 0.
     const divisor = recorder.node("Max", [largest, recorder.scalar(2 ** -126)], [1]);
-    const scaled = recorder.node("Div", [flat, divisor], [size]);
-    return [largest, recorder.node("ReduceSumSquare", [scaled, axis], [1], { keepdims: 1 })];
+    return [...plain, reduced("ReduceSumSquare", recorder.node("Div", [flat, divisor], [size]))];
   });
   return recorder.node("Concat", numbers, [numbers.length], { axis: 0 });
 }
 
 /** Forward and backward as one program, or the forward alone where there is no gradient. */
-function oneProgram(trace: Trace, recorder: Recorder, tapped: boolean): CompiledStage {
+function oneProgram(trace: Trace, recorder: Recorder, how: Measured["taps"]): CompiledStage {
   const wanted = wantedOutputs(trace, recorder);
-  const taps = tapped ? trace.taps : [];
-  if (taps.length)
-    wanted.push(["taps", "", measure([...taps.map((t) => t.activation), ...taps.map((t) => t.gradient!)], recorder)]);
+  const taps = how === "none" ? [] : trace.taps;
+  const tapped = [...taps.map((t) => t.activation), ...taps.map((t) => t.gradient!)];
+  if (taps.length) wanted.push(["taps", "", measure(tapped, recorder, how)]);
+  wanted.push(...readingOutput(trace, recorder));
   for (const [key, tensor] of Object.entries(trace.written)) wanted.push(["written", key, recorder.nameOf(tensor)]);
   const { nodes, renamed } = mergeDuplicateNodes(recorder.nodes);
   const outputs = wanted.map(([role, key, name]) => [role, key, renamed.get(name) ?? name] as const);
@@ -215,29 +255,14 @@ function oneProgram(trace: Trace, recorder: Recorder, tapped: boolean): Compiled
 
 /** A forward program and a backward one. Whatever the backward reads is kept by the forward, but for what is cheaper to
  *  make again than to store: views, masks and literals. */
-function splitPrograms(trace: Trace, recorder: Recorder, tapped: boolean): CompiledStage {
-  const taps = tapped ? trace.taps : [];
-  const backwardWanted = wantedOutputs(trace, recorder);
-  if (taps.length)
-    backwardWanted.push([
-      "taps",
-      "",
-      measure(
-        taps.map((t) => t.gradient!),
-        recorder,
-      ),
-    ]);
+function splitPrograms(trace: Trace, recorder: Recorder, how: Measured["taps"]): CompiledStage {
+  const taps = how === "none" ? [] : trace.taps;
+  const measured = (tensors: readonly Tensor[]): Wanted[] =>
+    tensors.length ? [["taps", "", measure(tensors, recorder, how)]] : [];
+  const backwardWanted = [...wantedOutputs(trace, recorder), ...measured(taps.map((t) => t.gradient!))];
   const end = recorder.nodes.length;
-  const forwardWanted: Wanted[] = [];
-  if (taps.length)
-    forwardWanted.push([
-      "taps",
-      "",
-      measure(
-        taps.map((t) => t.activation),
-        recorder,
-      ),
-    ]);
+  const forwardWanted = measured(taps.map((t) => t.activation));
+  forwardWanted.push(...readingOutput(trace, recorder));
   for (const [key, tensor] of Object.entries(trace.written))
     forwardWanted.push(["written", key, recorder.nameOf(tensor)]);
 
@@ -290,9 +315,21 @@ const wantedOutputs = (trace: Trace, recorder: Recorder): Wanted[] => [
   ...[...trace.cotangents].map(([key, tensor]): Wanted => ["cotangent", key, recorder.nameOf(tensor)]),
 ];
 
-const describeStage = (trace: Trace, taps: readonly Tap[]): Pick<CompiledStage, "writes" | "taps" | "noises"> => ({
+/** All readings of a stage end to end, as one output; none where there is none. */
+function readingOutput({ readings }: Trace, recorder: Recorder): Wanted[] {
+  if (!readings.length) return [];
+  const names = readings.map(({ values }) => recorder.nameOf(values));
+  const count = readings.reduce((sum, { values }) => sum + values.size, 0);
+  return [["readings", "", recorder.node("Concat", names, [count], { axis: 0 })]];
+}
+
+const describeStage = (
+  trace: Trace,
+  taps: readonly Tap[],
+): Pick<CompiledStage, "writes" | "taps" | "readings" | "noises"> => ({
   writes: trace.writes,
   taps: taps.map(({ component, point, activation }) => ({ component, point, count: sizeOf(activation.shape) })),
+  readings: trace.readings.map(({ component, name, values }) => ({ component, name, count: values.size })),
   noises: trace.noises,
 });
 

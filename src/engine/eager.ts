@@ -5,7 +5,7 @@ import type { Tensor } from "@tensorflow/tfjs-core";
 import "@tensorflow/tfjs";
 import { assert, UserError } from "../errors.ts";
 import { watchGradient } from "../ops/index.ts";
-import type { TapReading } from "../probes/probe.ts";
+import type { Reading, TapReading } from "../probes/probe.ts";
 import {
   type Parameters,
   type Player,
@@ -87,10 +87,19 @@ function differentiate(player: Player, parameters: Parameters, batch: Batch, opt
   const differentiable = new Set<string>();
   const frames: { stage: Stage; carry: Tensors; wanted: string[] }[] = [];
   const noises: Noises = new Map();
+  const readings: Reading[] = [];
   for (const stage of player.stages) {
     const wanted = stage.reads.filter((key) => differentiable.has(key));
     frames.push({ stage, carry, wanted });
-    const written = stage.apply(tensorsOf(stage, parameters), carry, trainingContext(stage, options, noises));
+    const context: StageContext = {
+      ...trainingContext(stage, options, noises),
+      reading(component, name, make) {
+        if (!options.readings?.includes(name)) return;
+        const values = Array.from(make().dataSync());
+        readings.push({ stack: stage.stack, layer: stage.layer, component, name, values });
+      },
+    };
+    const written = stage.apply(tensorsOf(stage, parameters), carry, context);
     if (Object.keys(stage.parameters).length + wanted.length)
       for (const key of Object.keys(written)) differentiable.add(key);
     // Two entries may be one tensor, and the tape would give each the gradient of both.
@@ -138,7 +147,7 @@ function differentiate(player: Player, parameters: Parameters, batch: Batch, opt
         })),
       );
   }
-  return { scalars, gradients, taps, noises };
+  return { scalars, gradients, taps, readings, noises };
 }
 
 function trainingContext(stage: Stage, { step, seed }: StepOptions, noises: Noises, taps?: Tap[]): StageContext {
@@ -150,6 +159,7 @@ function trainingContext(stage: Stage, { step, seed }: StepOptions, noises: Nois
       taps.push(tap);
       return watchGradient(x, (gradient) => (tap.gradient = momentsOf(gradient.dataSync())));
     },
+    reading: () => {},
     noise(name, shape, noise) {
       const purpose = noisePurpose(stage, name, noise);
       let drawn = noises.get(purpose);
@@ -167,6 +177,7 @@ function trainingContext(stage: Stage, { step, seed }: StepOptions, noises: Nois
 const evaluationContext = (stage: Stage): StageContext => ({
   training: false,
   tap: (_component, _point, x) => x,
+  reading: () => {},
   noise(name) {
     throw new Error(`internal error: noise "${name}" asked for during evaluation`);
   },

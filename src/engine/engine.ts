@@ -1,4 +1,4 @@
-import type { TapReading } from "../probes/probe.ts";
+import type { Reading, TapReading } from "../probes/probe.ts";
 import type { Member } from "../registry.ts";
 import type { Parameters, Player } from "../stage.ts";
 import type { Batch } from "../types.ts";
@@ -11,6 +11,8 @@ export interface StepResult {
   readonly gradients: ReadonlyMap<string, Float32Array>;
   /** One reading for every tap, from the bottom of the network up; empty unless asked for. */
   readonly taps: readonly TapReading[];
+  /** What the stages offered under the names asked for, from the bottom of the network up. */
+  readonly readings: readonly Reading[];
   /** The random numbers the stages used, by purpose: `dropout/encoder/00/self-attention`. */
   readonly noises: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
 }
@@ -21,6 +23,8 @@ export interface StepOptions {
   readonly seed: number;
   /** Whether to measure at the stages' taps. */
   readonly tapped: boolean;
+  /** Names of the readings to take; none if not given. */
+  readonly readings?: readonly string[];
 }
 
 /** Runs the stages of a player and their gradients. */

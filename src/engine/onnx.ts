@@ -1,11 +1,12 @@
 // The default engine: stages compiled to ONNX, run by ONNX Runtime's native CPU kernels.
 import { assert, messageOf } from "../errors.ts";
+import type { TapReading } from "../probes/probe.ts";
 import type { Parameters, Player, Stage } from "../stage.ts";
 import type { Batch } from "../types.ts";
-import { compilationKey, compileStage, type Mode } from "./compile.ts";
+import { compilationKey, compileStage, type Measured, type Mode } from "./compile.ts";
 import type { Engine, EngineKind, StepOptions, StepResult } from "./engine.ts";
 import { drawNoise } from "./noise.ts";
-import { bufferPool, type Carry, layOut, type Loaded, type Plan } from "./plan.ts";
+import { bufferPool, type Carry, isOutOfRange, layOut, type Loaded, type Plan } from "./plan.ts";
 import { checkInPlaceOutputs, createSession, sessionOptions } from "./session.ts";
 
 /** Stages compiled to ONNX, on ONNX Runtime. */
@@ -24,12 +25,14 @@ function onnxEngine(threads: number): Engine {
   const plans = new Map<string, Promise<Plan>>();
   const pool = bufferPool(() => plans.clear());
   const identity = numbering();
+  /** Whether taps are measured so that numbers beyond the range of float32's squares are true, too. */
+  let scaled = false;
 
   let compileMilliseconds = 0;
-  const loadStage = (stage: Stage, carry: Carry, mode: Mode, tapped: boolean): Promise<Loaded> =>
-    remember(loaded, compilationKey(stage, carry, mode, tapped), async () => {
+  const loadStage = (stage: Stage, carry: Carry, mode: Mode, measured: Measured): Promise<Loaded> =>
+    remember(loaded, compilationKey(stage, carry, mode, measured), async () => {
       const start = performance.now();
-      const compiled = compileStage(stage, carry, mode, tapped);
+      const compiled = compileStage(stage, carry, mode, measured);
       const forward = await createSession(compiled.forward, threads);
       const backward = compiled.backward && (await createSession(compiled.backward, threads));
       compileMilliseconds += performance.now() - start;
@@ -39,7 +42,7 @@ function onnxEngine(threads: number): Engine {
     player: Player,
     parameters: Parameters,
     batch: Batch,
-    options: { readonly training: boolean; readonly tapped: boolean },
+    options: { readonly training: boolean } & Measured,
   ): Promise<Plan> => {
     const shapes = Object.entries(batch.tensors).map(([name, { shape }]) => [name, shape]);
     const key = JSON.stringify([identity(player), identity(parameters), options, shapes]);
@@ -71,7 +74,7 @@ function onnxEngine(threads: number): Engine {
     }
   };
   const evaluated = async (player: Player, parameters: Parameters, batch: Batch): Promise<Plan> => {
-    const plan = await planOf(player, parameters, batch, { training: false, tapped: false });
+    const plan = await planOf(player, parameters, batch, { training: false, taps: "none", readings: [] });
     await runPlan(plan, batch, { step: 0, seed: 0 });
     return plan;
   };
@@ -81,12 +84,23 @@ function onnxEngine(threads: number): Engine {
   return {
     name: "onnx",
     async differentiate(player, parameters, batch, options): Promise<StepResult> {
-      const plan = await planOf(player, parameters, batch, { training: true, tapped: options.tapped });
-      await runPlan(plan, batch, options);
+      const run = async (taps: Measured["taps"]): Promise<{ plan: Plan; taps: readonly TapReading[] }> => {
+        const { readings = [] } = options;
+        const plan = await planOf(player, parameters, batch, { training: true, taps, readings });
+        await runPlan(plan, batch, options);
+        return { plan, taps: plan.readTaps() };
+      };
+      let { plan, taps } = await run(!options.tapped ? "none" : scaled ? "scaled" : "plain");
+      if (!scaled && taps.some(({ activation, gradient }) => isOutOfRange(activation) || isOutOfRange(gradient))) {
+        // From here on at once: where a gradient has vanished it will be small at the next step, too.
+        scaled = true;
+        ({ plan, taps } = await run("scaled"));
+      }
       return {
         scalars: scalarsOf(plan),
         gradients: plan.gradients,
-        taps: plan.readTaps(),
+        taps,
+        readings: plan.readReadings(),
         noises: new Map(plan.noises.map((noise) => [noise.purpose, noise])),
       };
     },

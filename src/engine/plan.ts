@@ -2,10 +2,10 @@
 // then walks the plan.
 import * as ort from "onnxruntime-node";
 import { assert } from "../errors.ts";
-import type { TapReading } from "../probes/probe.ts";
+import type { Reading, TapReading } from "../probes/probe.ts";
 import { type Noise, type Parameters, type Player, sizeOf, type Stage } from "../stage.ts";
 import type { Batch, Dtype, Moments } from "../types.ts";
-import type { CarryInfo, CompiledStage, Mode, Port, Program } from "./compile.ts";
+import type { CarryInfo, CompiledStage, Measured, Mode, Port, Program } from "./compile.ts";
 import type { ElementType } from "./graph.ts";
 import { noisePurpose } from "./noise.ts";
 import { assertNoAliasing, type Session } from "./session.ts";
@@ -37,6 +37,8 @@ export interface Plan {
   readonly sums: readonly { readonly after: number; readonly into: Float32Array; readonly from: Float32Array }[];
   /** Reads the taps of the step that was run last, from the bottom of the network up. */
   readonly readTaps: () => TapReading[];
+  /** What the stages offered in the step that was run last. */
+  readonly readReadings: () => Reading[];
 }
 
 /** A compiled stage with its sessions. */
@@ -61,11 +63,11 @@ export async function layOut(
   player: Player,
   parameters: Parameters,
   batch: Batch,
-  options: { readonly training: boolean; readonly tapped: boolean },
+  options: { readonly training: boolean } & Measured,
   pool: BufferPool,
-  load: (stage: Stage, carry: Carry, mode: Mode, tapped: boolean) => Promise<Loaded>,
+  load: (stage: Stage, carry: Carry, mode: Mode, measured: Measured) => Promise<Loaded>,
 ): Promise<Plan> {
-  const { training, tapped } = options;
+  const { training, ...measured } = options;
   const calls: Call[] = [];
   const noises: { purpose: string; noise: Noise; shape: readonly number[]; data: Float32Array }[] = [];
   const gradients = new Map<string, Float32Array>();
@@ -91,7 +93,7 @@ export async function layOut(
     const name = port.role === "taps" ? `taps ${direction}` : `${port.role} ${port.key}`;
     let tensor = frame.tensors.get(name);
     if (!tensor) {
-      assert(port.role === "kept" || port.role === "taps", `${frame.stage.name}: nothing is known of ${name}`);
+      assert(["kept", "taps", "readings"].includes(port.role), `${frame.stage.name}: nothing is known of ${name}`);
       frame.tensors.set(name, (tensor = pool.tensor(`${frame.stage.name} ${name}`, port.shape, port.dtype)));
     }
     return tensor;
@@ -129,7 +131,7 @@ export async function layOut(
   for (const [index, stage] of player.stages.entries()) {
     const isLast = index === player.stages.length - 1;
     const mode: Mode = !training ? "evaluate" : isLast ? "turn" : "train";
-    const loaded = await load(stage, pick(carry, stage.reads), mode, tapped);
+    const loaded = await load(stage, pick(carry, stage.reads), mode, measured);
     const tensors = new Map(stage.reads.map((key) => [`carry ${key}`, current[key]!]));
     const frame: Frame = { ...loaded, stage, tensors };
     const { writes } = loaded.compiled;
@@ -156,9 +158,11 @@ export async function layOut(
       addCall(frame, "backward", frame.backward!, frame.compiled.backward!);
 
   const scalars = Object.fromEntries(player.scalars.map((name) => [name, current[name]!]));
-  const readTaps = (): TapReading[] => (training && tapped ? frames.flatMap(tapReadings) : []);
+  const readTaps = (): TapReading[] =>
+    training && measured.taps !== "none" ? frames.flatMap((f) => tapReadings(f, measured)) : [];
+  const readReadings = (): Reading[] => frames.flatMap(readingsOf);
   const output = player.output === undefined ? undefined : current[player.output];
-  return { batch: batchTensors, noises, calls, scalars, output, gradients, sums, readTaps };
+  return { batch: batchTensors, noises, calls, scalars, output, gradients, sums, readTaps, readReadings };
 }
 
 /** Two buffers a key that take turns, since a call may not write what it reads. */
@@ -171,14 +175,26 @@ function turns(pool: BufferPool, what: string) {
   };
 }
 
-/** The readings of a frame's taps: [largest |x|, sum of (x / largest)^2] each, activations in the vector of the forward
- *  and gradients in that of the backward, or both in one where the two are one program. */
-function tapReadings({ stage, compiled, backward, tensors }: Frame): TapReading[] {
+/** Largest |x| between which sums of squares are true in float32, however many small numbers underflow beside the largest. */
+const [leastPlain, largestPlain] = [1e-12, 1e12];
+
+/** Whether the sum of squares of a tensor is lost: its largest number is neither 0 nor within range. What is not finite stays so
+ *  however it is measured. */
+export const isOutOfRange = ({ max }: Moments): boolean =>
+  Number.isFinite(max) && max !== 0 && (max < leastPlain || max > largestPlain);
+
+/** The readings of a frame's taps, activations in the vector of the forward and gradients in that of the backward, or both in
+ *  one where the two are one program. Of each it holds m, sum x^2 and, where measured `scaled`, sum (x / m)^2; that counts only where
+ *  the plain sum is out of range, so that numbers do not depend on how a step was measured. */
+function tapReadings({ stage, compiled, backward, tensors }: Frame, { taps }: Measured): TapReading[] {
   const vector = (direction: string): ArrayLike<number> =>
     (tensors.get(`taps ${direction}`)?.data ?? []) as Float32Array;
+  const stride = taps === "scaled" ? 3 : 2;
   const moments = (values: ArrayLike<number>, i: number, count: number): Moments => {
-    const [max, scaled] = [values[2 * i]!, values[2 * i + 1]!];
-    return { sumSquares: scaled * max * max, max, count };
+    const [max, squares] = [values[stride * i]!, values[stride * i + 1]!];
+    const plain = { sumSquares: squares, max, count };
+    if (taps === "plain" || !isOutOfRange(plain)) return plain;
+    return { ...plain, sumSquares: values[stride * i + 2]! * max * max };
   };
   return compiled.taps.map(({ component, point, count }, i) => ({
     stack: stage.stack,
@@ -189,6 +205,19 @@ function tapReadings({ stage, compiled, backward, tensors }: Frame): TapReading[
     gradient: backward
       ? moments(vector("backward"), i, count)
       : moments(vector("forward"), compiled.taps.length + i, count),
+  }));
+}
+
+/** What a frame's stage offered, from the vector it left. */
+function readingsOf({ stage, compiled, tensors }: Frame): Reading[] {
+  const vector = (tensors.get("readings ")?.data ?? []) as Float32Array;
+  let at = 0;
+  return compiled.readings.map(({ component, name, count }) => ({
+    stack: stage.stack,
+    layer: stage.layer,
+    component,
+    name,
+    values: Array.from(vector.subarray(at, (at += count))),
   }));
 }
 

@@ -303,6 +303,7 @@ const kernels: Record<string, Kernel> = {
   LogicalAnd: elementwise("And", "bool"),
   Neg: elementwise("Neg"),
   Abs: elementwise("Abs"),
+  Atan: elementwise("Atan"),
   Exp: elementwise("Exp"),
   Log: elementwise("Log"),
   Sqrt: elementwise("Sqrt"),

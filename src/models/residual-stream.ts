@@ -1,5 +1,6 @@
 // How a residual scheme becomes stages: which parameters a layer has beside its sublayers', what constants it is fed, and
 // how stream, branches and norms are wired. The scheme itself says only how one branch meets the stream.
+import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { attentionParameters, type InsideAttention } from "../nn/attention.ts";
 import { withDropout } from "../nn/dropout.ts";
@@ -7,6 +8,7 @@ import { feedForwardParameters, type InsideFeedForward } from "../nn/feed-forwar
 import * as norms from "../nn/norms/index.ts";
 import type { Norm } from "../nn/norms/norm.ts";
 import { type ParameterShapes, scope, under } from "../nn/parameters.ts";
+import { angularDistance, branchShare } from "../nn/readings.ts";
 import { lookup } from "../registry.ts";
 import * as residual from "../residual/index.ts";
 import {
@@ -87,8 +89,16 @@ export function layerStage(
           },
           here,
         );
+        const stream = x;
+        context.reading(sublayer, "branch-share", () =>
+          branchShare(
+            connected,
+            scheme.connect(stream, (x) => tf.zerosLike(x), unseen(here)),
+          ),
+        );
         x = context.tap(sublayer, "stream", connected);
       }
+      context.reading("layer", "angular-distance", () => angularDistance(written, x));
       return { ...remembered, [stack]: context.tap("layer", "stream", x) };
     },
   };
@@ -197,6 +207,9 @@ function hereAt(
     measure: (name, x) => context.tap(`${sublayer}/${name}`, "stream", x),
   };
 }
+
+/** The same place for a second look at it, which leaves nothing behind. */
+const unseen = (here: Here): Here => ({ ...here, remember: () => {}, measure: (_, x) => x });
 
 /** Gives the parameters of a layer their place: `weight` becomes `encoder/03/.../weight`. */
 function placed(prefix: string, shapes: ParameterShapes): Record<string, ParameterSpec> {

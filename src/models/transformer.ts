@@ -6,6 +6,7 @@ import type { ActivationName } from "../nn/activations.ts";
 import { causalMask, type InsideAttention, multiHeadAttention, paddingMask } from "../nn/attention.ts";
 import { withDropout } from "../nn/dropout.ts";
 import { feedForward, type InsideFeedForward } from "../nn/feed-forward.ts";
+import { attentionEntropy, deadUnits, largestAttentionLogit } from "../nn/readings.ts";
 import { linearParameters } from "../nn/linear.ts";
 import { constant } from "../nn/parameters.ts";
 import { sinusoidalPositions } from "../nn/positions.ts";
@@ -131,7 +132,11 @@ function attend(
     context.training && dropout
       ? { dropout: context.noise(`${name}/probabilities`, shape, { kind: "dropout", rate: dropout }) }
       : {};
-  return multiHeadAttention(x_BTD, memory_BSD, p, { heads, mask, inside, ...drop });
+  const observe = (q: Tensor, k: Tensor): void => {
+    context.reading(name, "attention-entropy", () => attentionEntropy(q, k, mask));
+    context.reading(name, "attention-logit", () => largestAttentionLogit(q, k, mask));
+  };
+  return multiHeadAttention(x_BTD, memory_BSD, p, { heads, mask, inside, observe, ...drop });
 }
 
 function transform(
@@ -145,7 +150,8 @@ function transform(
   const shape = [x_BTD.shape[0]!, x_BTD.shape[1]!, hidden];
   const dropout =
     context.training && rate ? context.noise("feed-forward/hidden", shape, { kind: "dropout", rate }) : undefined;
-  return feedForward(x_BTD, p, { activation, dropout, inside });
+  const observe = (h: Tensor): void => context.reading("feed-forward", "dead-units", () => deadUnits(h));
+  return feedForward(x_BTD, p, { activation, dropout, inside, observe });
 }
 
 /** Logits and loss: cross-entropy in nats, averaged over the targets that are no padding. Logits are x W + b, and s (x W)

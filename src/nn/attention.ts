@@ -38,7 +38,14 @@ export function multiHeadAttention(
   x_BTD: Tensor,
   memory_BSD: Tensor,
   p: Tensors,
-  options: { heads: number; mask: Tensor; dropout?: Tensor; inside?: InsideAttention },
+  options: {
+    heads: number;
+    mask: Tensor;
+    dropout?: Tensor;
+    inside?: InsideAttention;
+    /** Shown the queries and keys as the scores are made of them, by head. */
+    observe?(q_BHTK: Tensor, k_BHSK: Tensor): void;
+  },
 ): Tensor {
   const [batch, length, width] = x_BTD.shape as [number, number, number];
   const { heads, inside = {} } = options;
@@ -64,13 +71,9 @@ export function multiHeadAttention(
     x_BTD === memory_BSD
       ? project(x_BTD, ["query", "key", "value"])
       : [...project(x_BTD, ["query"]), ...project(memory_BSD, ["key", "value"])];
-  const o_BHTK = scaledDotProductAttention(
-    projected(q!, "query"),
-    projected(k!, "key"),
-    projected(v!, "value"),
-    options.mask,
-    options.dropout,
-  );
+  const [q_BHTK, k_BHSK] = [projected(q!, "query"), projected(k!, "key")];
+  options.observe?.(q_BHTK, k_BHSK);
+  const o_BHTK = scaledDotProductAttention(q_BHTK, k_BHSK, projected(v!, "value"), options.mask, options.dropout);
   const o_BTD = tf.reshape(tf.transpose(mixed(o_BHTK), [0, 2, 1, 3]), [batch, length, width]);
   return linear(joined(o_BTD), p["out/weight"]!, p["out/bias"]);
 }

@@ -31,11 +31,18 @@ export interface InsideFeedForward {
 export function feedForward(
   x_BTD: Tensor,
   p: Tensors,
-  options: { activation: ActivationName; dropout?: Tensor | undefined; inside?: InsideFeedForward },
+  options: {
+    activation: ActivationName;
+    dropout?: Tensor | undefined;
+    inside?: InsideFeedForward;
+    /** Shown the activated hidden layer, before dropout. */
+    observe?(h_BTF: Tensor): void;
+  },
 ): Tensor {
   const { dropout, inside = {} } = options;
   const unchanged = (x: Tensor): Tensor => x;
   const { inner = unchanged, hidden = unchanged } = inside;
   const h_BTF = activations[options.activation](inner(linear(x_BTD, p["in/weight"]!, p["in/bias"])));
+  options.observe?.(h_BTF);
   return linear(hidden(dropout ? tf.mul(h_BTF, dropout) : h_BTF), p["out/weight"]!, p["out/bias"]);
 }

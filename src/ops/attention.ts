@@ -28,7 +28,12 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, mask:
   })(q, k, v);
 }
 
-/** Attention probabilities alone, P_BHTS = softmax(Q K^T / sqrt(K) + mask): the plain twin that tests compare with. */
-export function attentionProbabilities(q: Tensor, k: Tensor, mask: Tensor): Tensor {
-  return tf.softmax(tf.add(tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(q.shape.at(-1)!)), mask));
+/** Attention scores S_BHTS = Q K^T / sqrt(K) + mask, as {@link scaledDotProductAttention} has them: beside it in one
+ *  graph they are not computed twice. */
+export function attentionScores(q: Tensor, k: Tensor, mask: Tensor): Tensor {
+  return tf.add(tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(q.shape.at(-1)!)), mask);
 }
+
+/** Attention probabilities alone, P_BHTS = softmax(S). */
+export const attentionProbabilities = (q: Tensor, k: Tensor, mask: Tensor): Tensor =>
+  tf.softmax(attentionScores(q, k, mask));

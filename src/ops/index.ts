@@ -1,6 +1,6 @@
 // Tensor functions TensorFlow.js lacks, or whose own gradient keeps or computes more than it must.
 export { gelu, relu } from "./activations.ts";
-export { attentionProbabilities, scaledDotProductAttention } from "./attention.ts";
+export { attentionProbabilities, attentionScores, scaledDotProductAttention } from "./attention.ts";
 export { linearCrossEntropy } from "./cross-entropy.ts";
 export { embeddingLookup, scatterRows } from "./embedding-lookup.ts";
 export { inverseRms } from "./inverse-rms.ts";

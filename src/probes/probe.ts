@@ -1,6 +1,6 @@
 import type { Member } from "../registry.ts";
-import { type Parameters, placeOf, type TapPoint } from "../stage.ts";
-import type { LayerRow, Moments, Quantity } from "../types.ts";
+import { type Parameters, type Place, placeOf, type TapPoint } from "../stage.ts";
+import type { LayerRow, Moments, Quantity, ReadingQuantity, ReadingRow } from "../types.ts";
 
 /** Moments of the activation and of its gradient at one tap of a stage. */
 export interface TapReading {
@@ -12,6 +12,29 @@ export interface TapReading {
   readonly gradient: Moments;
 }
 
+/** The numbers a stage offered under `name`, see `StageContext.reading`: one, or one a head. */
+export interface Reading {
+  readonly stack: string;
+  readonly layer: number | "";
+  readonly component: string;
+  readonly name: string;
+  readonly values: readonly number[];
+}
+
+/** The gradients of K batches, the step's own and those of the steps after it, all at the parameters of this step. */
+export interface GradientSample {
+  /** K. */
+  readonly batches: number;
+  /** Targets a batch: their mean. */
+  readonly targets: number;
+  /** By path: moments of the mean of the K gradients. */
+  readonly mean: ReadonlyMap<string, Moments>;
+  /** By path: moments of each of them. */
+  readonly each: ReadonlyMap<string, readonly Moments[]>;
+  /** By path: inner product of the step's own gradient with that of the batch after it. */
+  readonly product: ReadonlyMap<string, number>;
+}
+
 /** What a step has to show: everything a probe may read, before clipping and, for updates, after the optimizer. */
 export interface StepView {
   readonly step: number;
@@ -21,25 +44,50 @@ export interface StepView {
   readonly gradients: ReadonlyMap<string, Moments>;
   /** Empty unless a recording probe needs `taps`. */
   readonly taps: readonly TapReading[];
+  /** Those that the recording probes name, from the bottom of the network up. */
+  readonly readings: readonly Reading[];
   /** Moments of theta_{t+1} - theta_t, and of theta_t, by path. */
   readonly updates: ReadonlyMap<string, { readonly update: Moments; readonly parameter: Moments }>;
   /** Of F(x; theta_t) - F(x; theta_0) on the first dev batch; there where a recording probe needs `output`. */
   readonly outputChange?: Moments;
+  /** Of theta_t - theta_0 by path; there where a recording probe needs `start`. */
+  readonly distances?: ReadonlyMap<string, Moments>;
+  /** There where a recording probe needs `batches`. */
+  readonly sample?: GradientSample;
 }
 
 /** What costs extra work, and is only done for probes that read it: `taps`, reductions in every stage; `output`, a forward
- *  on the first dev batch. */
-export type Need = "taps" | "output";
+ *  on the first dev batch; `start`, a copy of the initial parameters; `batches`, the gradients of K - 1 further batches. */
+export type Need = "taps" | "output" | "start" | "batches";
 
-/** One measured quantity: rows of `layers.csv` from a view of the step. */
+/** One measured quantity, or a few that belong together: rows from a view of the step. */
 export interface Probe extends Member {
   readonly needs: readonly Need[];
-  rows(view: StepView): LayerRow[];
+  /** Readings it wants from the stages, by name. */
+  readonly reads?: readonly string[];
+  /** Probes whose rows are among its own: recorded together, their rows come once. */
+  readonly covers?: readonly string[];
+  /** Rows of `layers.csv`. */
+  rows?(view: StepView): LayerRow[];
+  /** Rows of `readings.csv`. */
+  numbers?(view: StepView): ReadingRow[];
 }
 
 /** The norm columns of a row: l2 = sqrt(sum x^2), rms = l2 / sqrt(count), max = max |x|. */
 export function normColumns({ sumSquares, max, count }: Moments): Pick<LayerRow, "l2" | "rms" | "max" | "count"> {
   return { l2: Math.sqrt(sumSquares), rms: Math.sqrt(sumSquares / count), max, count };
+}
+
+/** A row of `layers.csv`. Written out: a deep model leaves thousands a step, and spreading objects costs more than all else. */
+function rowOf(
+  step: number,
+  player: string,
+  { stack, layer, component, parameter }: Place,
+  quantity: Quantity,
+  { sumSquares, max, count }: Moments,
+): LayerRow {
+  const [l2, rms] = [Math.sqrt(sumSquares), Math.sqrt(sumSquares / count)];
+  return { step, player, stack, layer, component, parameter, quantity, l2, rms, max, count };
 }
 
 /** One row for every parameter with moments in `moments`. */
@@ -48,13 +96,7 @@ export function parameterRows(
   quantity: Quantity,
   moments: Iterable<readonly [path: string, Moments]>,
 ): LayerRow[] {
-  return Array.from(moments, ([path, value]) => ({
-    step,
-    player,
-    ...placeOf(path),
-    quantity,
-    ...normColumns(value),
-  }));
+  return Array.from(moments, ([path, value]) => rowOf(step, player, placeOf(path), quantity, value));
 }
 
 /** One row for every tap. */
@@ -63,14 +105,50 @@ export function tapRows(
   quantity: Quantity,
   of: (tap: TapReading) => Moments,
 ): LayerRow[] {
-  return taps.map((tap) => ({
-    step,
-    player,
-    stack: tap.stack,
-    layer: tap.layer,
-    component: tap.component,
-    parameter: tap.point,
-    quantity,
-    ...normColumns(of(tap)),
-  }));
+  return taps.map((tap) => {
+    const { stack, layer, component, point: parameter } = tap;
+    return rowOf(step, player, { stack, layer, component, parameter }, quantity, of(tap));
+  });
 }
+
+/** One row for every number that the stages offered under the name of the quantity; those of heads are numbered from 0. */
+export function readingRows(
+  { step, player, readings }: Pick<StepView, "step" | "player" | "readings">,
+  quantity: ReadingQuantity,
+  byHead = false,
+): ReadingRow[] {
+  return readings
+    .filter(({ name }) => name === quantity)
+    .flatMap(({ stack, layer, component, values }) =>
+      values.map((value, i): ReadingRow => {
+        const parameter = byHead ? `head-${i}` : "";
+        return { step, player, stack, layer, component, parameter, quantity, value };
+      }),
+    );
+}
+
+/** A layer, or what belongs to none of them of a stack, with the paths of its parameters. */
+export interface LayerGroup {
+  readonly stack: string;
+  readonly layer: number | "";
+  readonly paths: readonly string[];
+}
+
+/** Parameter paths by layer, in their order, and at last all together as stack `all`. */
+export function byLayer(paths: Iterable<string>): LayerGroup[] {
+  const groups = new Map<string, { stack: string; layer: number | ""; paths: string[] }>();
+  const all: string[] = [];
+  for (const path of paths) {
+    const { stack, layer } = placeOf(path);
+    const key = `${stack}/${layer}`;
+    const group = groups.get(key);
+    if (group) group.paths.push(path);
+    else groups.set(key, { stack, layer, paths: [path] });
+    all.push(path);
+  }
+  return [...groups.values(), { stack: "all", layer: "", paths: all }];
+}
+
+/** The sum of `of` over paths. */
+export const sumOver = (paths: readonly string[], of: (path: string) => number): number =>
+  paths.reduce((sum, path) => sum + of(path), 0);

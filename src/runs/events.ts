@@ -5,11 +5,25 @@
 import { appendFileSync, closeSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { messageOf, UserError } from "../errors.ts";
-import type { LayerRow, MetricRow } from "../types.ts";
-import { eventsFile, layersFile, metricsFile, wholeLines, writeChunksWhole } from "./files.ts";
+import type { LayerRow, MetricRow, Quantity, ReadingQuantity, ReadingRow } from "../types.ts";
+import { eventsFile, layersFile, metricsFile, readingsFile, wholeLines, writeChunksWhole } from "./files.ts";
 
-/** What a layer row is about: everything but the step and the values. */
+/** What a row is about: everything but the step and the values. `count` is there for norms alone. */
+export interface RowIdentity<Q = Quantity | ReadingQuantity> {
+  readonly player: string;
+  readonly stack: string;
+  readonly layer: number | "";
+  readonly component: string;
+  readonly parameter: string;
+  readonly quantity: Q;
+  readonly count?: number;
+}
+
+/** What a layer row is about. */
 export type LayerIdentity = Omit<LayerRow, "step" | "l2" | "rms" | "max">;
+
+/** The two tables whose rows come in thousands a step. */
+export type RowTable = "layers" | "readings";
 
 /** A number, or the name of one that JSON lacks. */
 type JsonNumber = number | "NaN" | "Infinity" | "-Infinity";
@@ -20,14 +34,15 @@ export type Event =
       readonly type: "metrics";
       readonly rows: readonly (readonly [number, number, number, MetricRow["split"], string, JsonNumber])[];
     }
+  /** Identities that `layers` (a layer-header) or `readings` (a reading-header) refer to by number; both count together. */
   | {
-      readonly type: "layer-header";
+      readonly type: "layer-header" | "reading-header";
       readonly step: number;
       readonly header: number;
-      readonly rows: readonly LayerIdentity[];
+      readonly rows: readonly RowIdentity[];
     }
-  /** `values`: l2 and max of each row of the header in turn. */
-  | { readonly type: "layers"; readonly step: number; readonly header: number; readonly values: readonly JsonNumber[] }
+  /** `values`: of each row of the header in turn, l2 and max in `layers`, the number itself in `readings`. */
+  | { readonly type: RowTable; readonly step: number; readonly header: number; readonly values: readonly JsonNumber[] }
   /** Anything worth remembering about a step: a checkpoint, a warning. */
   | Note;
 
@@ -43,6 +58,8 @@ export interface Recorder {
   metrics(rows: readonly MetricRow[]): void;
   /** All layer rows of one step. */
   layers(step: number, rows: readonly LayerRow[]): void;
+  /** All readings of one step. */
+  readings(step: number, rows: readonly ReadingRow[]): void;
   note(event: Omit<Note, "type">): void;
   /** Forces what was recorded onto the disk: call it before a checkpoint, which must not be ahead of the events. */
   sync(): void;
@@ -54,12 +71,20 @@ export interface Recorder {
 export function openRecorder(runDir: string, { afterStep }: { afterStep?: number } = {}): Recorder {
   const file = eventsFile(runDir);
   // Tables derive from the events: old ones would contradict them.
-  for (const table of [metricsFile(runDir), layersFile(runDir)]) rmSync(table, { force: true });
-  const headers: (readonly LayerIdentity[])[] = [];
+  for (const table of [metricsFile(runDir), layersFile(runDir), readingsFile(runDir)]) rmSync(table, { force: true });
+  const headers: (readonly RowIdentity[])[] = [];
   if (afterStep === undefined) rmSync(file, { force: true });
   else writeChunksWhole(file, cut(file, afterStep, headers));
   const fd = openSync(file, "a");
   const append = (line: string): void => appendFileSync(fd, `${line}\n`);
+  /** The number of the header with these rows' identities, written first where it is new. */
+  const headerOf = (type: "layer-header" | "reading-header", step: number, rows: readonly RowIdentity[]): number => {
+    const known = headers.findLastIndex((identities) => sameIdentities(identities, rows));
+    if (known >= 0) return known;
+    const header = headers.push(rows.map(identityOf)) - 1;
+    append(JSON.stringify({ type, step, header, rows: headers[header] }));
+    return header;
+  };
   return {
     metrics(rows) {
       if (rows.length === 0) return;
@@ -68,13 +93,15 @@ export function openRecorder(runDir: string, { afterStep }: { afterStep?: number
     },
     layers(step, rows) {
       if (rows.length === 0) return;
-      let header = headers.findLastIndex((known) => sameIdentities(known, rows));
-      if (header < 0) {
-        header = headers.push(rows.map(identityOf)) - 1;
-        append(JSON.stringify({ type: "layer-header", step, header, rows: headers[header] }));
-      }
-      const values = rows.flatMap((r) => [rounded(r.l2), rounded(r.max)]);
-      append(JSON.stringify({ type: "layers", step, header, values }));
+      const header = headerOf("layer-header", step, rows);
+      append(
+        valuesLine("layers", step, header, rows.length * 2, (i) => (i % 2 ? rows[i >> 1]!.max : rows[i >> 1]!.l2)),
+      );
+    },
+    readings(step, rows) {
+      if (rows.length === 0) return;
+      const header = headerOf("reading-header", step, rows);
+      append(valuesLine("readings", step, header, rows.length, (i) => rows[i]!.value));
     },
     note(event) {
       append(JSON.stringify({ type: "note", ...event }));
@@ -99,14 +126,44 @@ export function* readEvents(runDir: string, types?: readonly Event["type"][]): G
   }
 }
 
-const eventTypes = ["metrics", "layer-header", "layers", "note"] as const satisfies Event["type"][];
+const eventTypes = [
+  "metrics",
+  "layer-header",
+  "layers",
+  "reading-header",
+  "readings",
+  "note",
+] as const satisfies Event["type"][];
 
 /** The number that was written. */
 export const toNumber = (value: JsonNumber): number => Number(value);
 
-/** A value with 9 significant digits, as JSON can hold it. */
+/** A value with 9 significant digits, as JSON can hold it. Thousands a step are rounded: where a power of ten within double's exact
+ *  ones makes nine digits of it, a product and a quotient do what `toPrecision` takes three times as long for. */
 export function rounded(value: number): JsonNumber {
-  return Number.isFinite(value) ? Number(value.toPrecision(9)) : (String(value) as JsonNumber);
+  if (!Number.isFinite(value)) return String(value) as JsonNumber;
+  const power = exactPowers[8 - Math.floor(Math.log10(Math.abs(value)))];
+  return power === undefined ? Number(value.toPrecision(9)) : Math.round(value * power) / power;
+}
+
+/** 10^0 to 10^22, the powers of ten that a double holds exactly. */
+const exactPowers = Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`));
+
+/** The JSON of `count` values of a step, put together by hand: thousands a step, and `JSON.stringify` would write each as long as
+ *  it is. */
+function valuesLine(
+  type: RowTable,
+  step: number,
+  header: number,
+  count: number,
+  valueOf: (i: number) => number,
+): string {
+  let values = "";
+  for (let i = 0; i < count; i++) {
+    const value = rounded(valueOf(i));
+    values += (i ? "," : "") + (typeof value === "number" ? value : `"${value}"`);
+  }
+  return `{"type":"${type}","step":${step},"header":${header},"values":[${values}]}`;
 }
 
 function parsed(line: string, file: string, number: number): Event {
@@ -124,8 +181,9 @@ function parsed(line: string, file: string, number: number): Event {
 function isEvent(event: Partial<Event> | null): event is Event {
   if (event?.type === "metrics") return Array.isArray(event.rows) && event.rows.every(Array.isArray);
   if (event?.type === "note") return typeof event.step === "number";
-  if (event?.type === "layer-header") return isPlaced(event) && Array.isArray(event.rows);
-  return event?.type === "layers" && isPlaced(event) && Array.isArray(event.values);
+  if (event?.type === "layer-header" || event?.type === "reading-header")
+    return isPlaced(event) && Array.isArray(event.rows);
+  return (event?.type === "layers" || event?.type === "readings") && isPlaced(event) && Array.isArray(event.values);
 }
 
 const isPlaced = ({ step, header }: { step?: unknown; header?: unknown }): boolean =>
@@ -138,14 +196,14 @@ export const damagedEvent = (file: string, line: number | undefined, reason: str
   );
 
 /** The lines up to and with `afterStep`; fills in the headers that stay. */
-function* cut(file: string, afterStep: number, headers: (readonly LayerIdentity[])[]): Generator<string> {
+function* cut(file: string, afterStep: number, headers: (readonly RowIdentity[])[]): Generator<string> {
   let number = 0;
   for (const line of wholeLines(file)) {
     number++;
     // The values are most of the file: their step stands in front, no need to parse them.
-    const layersStep = /^\{"type":"layers","step":(\d+),/.exec(line)?.[1];
-    if (layersStep !== undefined) {
-      if (Number(layersStep) <= afterStep) yield `${line}\n`;
+    const valuesStep = /^\{"type":"(?:layers|readings)","step":(\d+),/.exec(line)?.[1];
+    if (valuesStep !== undefined) {
+      if (Number(valuesStep) <= afterStep) yield `${line}\n`;
       continue;
     }
     const event = parsed(line, file, number);
@@ -153,23 +211,23 @@ function* cut(file: string, afterStep: number, headers: (readonly LayerIdentity[
       const rows = event.rows.filter(([step]) => step <= afterStep);
       if (rows.length > 0) yield `${JSON.stringify({ ...event, rows })}\n`;
     } else if (event.step <= afterStep) {
-      if (event.type === "layer-header") headers[event.header] = event.rows;
+      if (event.type === "layer-header" || event.type === "reading-header") headers[event.header] = event.rows;
       yield `${line}\n`;
     }
   }
 }
 
-const identityOf = ({ player, stack, layer, component, parameter, quantity, count }: LayerIdentity): LayerIdentity => ({
+const identityOf = ({ player, stack, layer, component, parameter, quantity, count }: RowIdentity): RowIdentity => ({
   player,
   stack,
   layer,
   component,
   parameter,
   quantity,
-  count,
+  ...(count !== undefined && { count }),
 });
 
-function sameIdentities(known: readonly LayerIdentity[], rows: readonly LayerIdentity[]): boolean {
+function sameIdentities(known: readonly RowIdentity[], rows: readonly RowIdentity[]): boolean {
   return (
     known.length === rows.length &&
     known.every((a, i) => {

@@ -21,6 +21,7 @@ import { makeFolders } from "../folders.ts";
 export const eventsFile = (runDir: string): string => join(runDir, "events.jsonl");
 export const metricsFile = (runDir: string): string => join(runDir, "metrics.csv");
 export const layersFile = (runDir: string): string => join(runDir, "layers.csv");
+export const readingsFile = (runDir: string): string => join(runDir, "readings.csv");
 
 /** Makes a folder (and its parents) and checks that it can be written to; a `UserError` that names it otherwise. */
 export function ensureFolder(folder: string): void {

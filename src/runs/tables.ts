@@ -1,20 +1,32 @@
-// The tables of a run, `metrics.csv` and `layers.csv`: derived from its events, in exactly the contract's columns.
+// The tables of a run, `metrics.csv`, `layers.csv` and, where probes left such, `readings.csv`: derived from its events, in
+// exactly the contract's columns.
 
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { parse } from "csv-parse/sync";
 import { stringify } from "csv-stringify/sync";
 import { messageOf, UserError } from "../errors.ts";
-import type { LayerRow, MetricRow, Quantity } from "../types.ts";
-import { damagedEvent, readEvents, rounded, toNumber, type LayerIdentity } from "./events.ts";
-import { eventsFile, isFile, layersFile, metricsFile, writeChunksWhole } from "./files.ts";
+import type { LayerRow, MetricRow, Quantity, ReadingQuantity, ReadingRow } from "../types.ts";
+import {
+  damagedEvent,
+  readEvents,
+  rounded,
+  toNumber,
+  type LayerIdentity,
+  type RowIdentity,
+  type RowTable,
+} from "./events.ts";
+import { eventsFile, isFile, layersFile, metricsFile, readingsFile, writeChunksWhole } from "./files.ts";
 
 const metricsHeader = "step,tokens,seconds,split,name,value\n";
 const layersHeader = "step,player,stack,layer,component,parameter,quantity,l2,rms,max,count\n";
+const readingsHeader = "step,player,stack,layer,component,parameter,quantity,value\n";
 
-/** Derives both tables from the run's events. NaN and the infinities are written by these names. */
+/** Derives the tables from the run's events; `readings.csv` only where there are such. NaN and the infinities are written by
+ *  these names. */
 export function writeTables(runDir: string): void {
   writeChunksWhole(metricsFile(runDir), metricsLines(runDir));
   writeChunksWhole(layersFile(runDir), layersLines(runDir));
+  if (!readEvents(runDir, ["readings"]).next().done) writeChunksWhole(readingsFile(runDir), readingsLines(runDir));
 }
 
 /** Whether both tables are there, with the columns they must have. */
@@ -45,12 +57,26 @@ export function readLayers(runDir: string, keep: (identity: LayerIdentity) => bo
   if (!isFile(eventsFile(runDir)))
     return isFile(layersFile(runDir)) ? records(layersFile(runDir)).map(layerRowOf).filter(keep) : [];
   const rows: LayerRow[] = [];
-  for (const { step, header, values } of layerEvents(runDir, (identities) => identities.map((r) => keep(r))))
+  const events = rowEvents<LayerIdentity, boolean>(runDir, "layers", (identities) => identities.map((r) => keep(r)));
+  for (const { step, header, values } of events)
     for (const [i, identity] of header.identities.entries())
       if (header.derived[i])
         rows.push({ step, ...identity, ...valuesOf(values[2 * i]!, values[2 * i + 1]!, identity.count) });
   return rows;
 }
+
+/** A run's readings: from its events, else from the table; none where it left none. */
+export function readReadings(runDir: string): ReadingRow[] {
+  if (!isFile(eventsFile(runDir)))
+    return isFile(readingsFile(runDir)) ? records(readingsFile(runDir)).map(readingRowOf) : [];
+  const rows: ReadingRow[] = [];
+  const same = (identities: readonly ReadingIdentity[]): ReadingIdentity[] => [...identities];
+  for (const { step, header, values } of rowEvents(runDir, "readings", same))
+    for (const [i, identity] of header.identities.entries()) rows.push({ step, ...identity, value: values[i]! });
+  return rows;
+}
+
+type ReadingIdentity = Omit<ReadingRow, "step" | "value">;
 
 function* metricsLines(runDir: string): Generator<string> {
   yield metricsHeader;
@@ -60,10 +86,7 @@ function* metricsLines(runDir: string): Generator<string> {
 
 function* layersLines(runDir: string): Generator<string> {
   yield layersHeader;
-  // What identifies a row is quoted once a header; a row is then put together from it and plain numbers.
-  const quoted = (identities: readonly LayerIdentity[]): string[] =>
-    identities.map((r) => stringify([[r.player, r.stack, r.layer, r.component, r.parameter, r.quantity]]).trimEnd());
-  for (const { step, header, values } of layerEvents(runDir, quoted)) {
+  for (const { step, header, values } of rowEvents<LayerIdentity, string>(runDir, "layers", quoted)) {
     let text = "";
     for (const [i, { count }] of header.identities.entries()) {
       const { l2, rms, max } = valuesOf(values[2 * i]!, values[2 * i + 1]!, count);
@@ -73,18 +96,37 @@ function* layersLines(runDir: string): Generator<string> {
   }
 }
 
-/** The layer events, each with its header and what `derive` makes of that header's rows. */
-function* layerEvents<T>(
+function* readingsLines(runDir: string): Generator<string> {
+  yield readingsHeader;
+  for (const { step, header, values } of rowEvents<ReadingIdentity, string>(runDir, "readings", quoted))
+    yield header.derived.map((identity, i) => `${step},${identity},${values[i]!}\n`).join("");
+}
+
+/** What identifies a row is quoted once a header; a row is then put together from it and plain numbers. */
+const quoted = (identities: readonly RowIdentity[]): string[] =>
+  identities.map((r) => stringify([[r.player, r.stack, r.layer, r.component, r.parameter, r.quantity]]).trimEnd());
+
+/** The header event of each table, and the numbers a row has in it. */
+const forms = {
+  layers: { header: "layer-header", width: 2 },
+  readings: { header: "reading-header", width: 1 },
+} as const satisfies Record<RowTable, object>;
+
+/** The events of a table, each with its header and what `derive` makes of that header's rows. */
+function* rowEvents<Identity extends RowIdentity, T>(
   runDir: string,
-  derive: (identities: readonly LayerIdentity[]) => T[],
-): Generator<{ step: number; header: { identities: readonly LayerIdentity[]; derived: T[] }; values: number[] }> {
-  const headers = new Map<number, { identities: readonly LayerIdentity[]; derived: T[] }>();
-  for (const event of readEvents(runDir, ["layer-header", "layers"]))
-    if (event.type === "layer-header")
-      headers.set(event.header, { identities: event.rows, derived: derive(event.rows) });
-    else if (event.type === "layers") {
+  table: RowTable,
+  derive: (identities: readonly Identity[]) => T[],
+): Generator<{ step: number; header: { identities: readonly Identity[]; derived: T[] }; values: number[] }> {
+  const form = forms[table];
+  const headers = new Map<number, { identities: readonly Identity[]; derived: T[] }>();
+  for (const event of readEvents(runDir, [form.header, table]))
+    if (event.type === "layer-header" || event.type === "reading-header") {
+      const identities = event.rows as readonly Identity[]; // a table's headers hold its own rows
+      headers.set(event.header, { identities, derived: derive(identities) });
+    } else if (event.type === "layers" || event.type === "readings") {
       const header = headers.get(event.header);
-      if (event.values.length !== 2 * (header?.identities.length ?? NaN))
+      if (event.values.length !== form.width * (header?.identities.length ?? NaN))
         throw damagedEvent(eventsFile(runDir), undefined, `values of step ${event.step} that fit no header`);
       yield { step: event.step, header: header!, values: event.values.map(toNumber) };
     }
@@ -108,6 +150,17 @@ const layerRowOf = (r: Record<string, string>): LayerRow => ({
   rms: Number(r["rms"]),
   max: Number(r["max"]),
   count: Number(r["count"]),
+});
+
+const readingRowOf = (r: Record<string, string>): ReadingRow => ({
+  step: Number(r["step"]),
+  player: r["player"]!,
+  stack: r["stack"]!,
+  layer: r["layer"] === "" ? "" : Number(r["layer"]),
+  component: r["component"]!,
+  parameter: r["parameter"]!,
+  quantity: r["quantity"] as ReadingQuantity,
+  value: Number(r["value"]),
 });
 
 function records(file: string): Record<string, string>[] {

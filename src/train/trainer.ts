@@ -4,8 +4,9 @@ import { momentsOf } from "../engine/moments.ts";
 import { assert } from "../errors.ts";
 import type { Need, Probe, StepView, TapReading } from "../probes/probe.ts";
 import { type Parameter, placeOf, type Player } from "../stage.ts";
-import type { Batch, Dataset, LayerRow, MetricRow, Moments } from "../types.ts";
+import type { Batch, Dataset, LayerRow, MetricRow, Moments, ReadingRow } from "../types.ts";
 import type { TrainingState } from "./checkpoint.ts";
+import { sampleGradients } from "./gradient-sample.ts";
 import type { Optimizer, UpdateMoments } from "./optimizers.ts";
 import { withUnitNorm } from "./unit-norm.ts";
 
@@ -24,10 +25,20 @@ export interface Training {
   readonly clipNorm: number | null;
   readonly probes: readonly Probe[];
   readonly isProbed: (step: number) => boolean;
-  /** By player its output at the initial parameters; without it the output's change is not measured. */
-  readonly initialOutputs?: ReadonlyMap<string, Float32Array>;
+  /** What probes compare with; without it such changes are not measured. */
+  readonly start?: Start;
+  /** K, the number of batches whose gradients are compared where a probe needs several; 2 if not given, the fewest. */
+  readonly batches?: number;
   readonly evaluateEverySteps: number;
   readonly checkpointEverySteps: number;
+}
+
+/** The network as it was before training, as far as a recording probe compares with it. */
+export interface Start {
+  /** By player F(x; theta_0), x the first dev batch; empty unless a probe needs `output`. */
+  readonly outputs: ReadonlyMap<string, Float32Array>;
+  /** Copies of all parameters by path; empty unless a probe needs `start`. */
+  readonly parameters: ReadonlyMap<string, Float32Array>;
 }
 
 /** What happens around the loop. */
@@ -35,6 +46,7 @@ export interface TrainingHooks {
   readonly signal: AbortSignal;
   metrics(rows: readonly MetricRow[]): void;
   layers(step: number, rows: readonly LayerRow[]): void;
+  readings(step: number, rows: readonly ReadingRow[]): void;
   /** Saves `state`; `best` when the dev loss has just reached a new low. */
   checkpoint(kind: "step" | "best", state: TrainingState): void;
   progress(state: { step: number; loss: number; gradientNorm: number }): void;
@@ -100,11 +112,12 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
     if (step % training.evaluateEverySteps === 0) await evaluated();
     const batch = dataset.batchAt(step);
     for (const player of players) {
-      const { scalars, gradientNorm, layers, broken } = await playerStep(training, player, batch, step);
+      const { scalars, gradientNorm, layers, readings, broken } = await playerStep(training, player, batch, step);
       const named = (name: string): string => (players.length > 1 ? `${player.name}/${name}` : name);
       const values = { ...scalars, "gradient-norm": gradientNorm, "learning-rate": training.learningRate(step) };
       hooks.metrics(Object.entries(values).map(([name, value]) => row("train")(named(name), value)));
       hooks.layers(step, layers);
+      hooks.readings(step, readings);
       hooks.progress({ step: step + 1, loss: scalars["loss"]!, gradientNorm });
       if (broken) return { status: "diverged", reason: broken.reason, divergence: broken };
     }
@@ -118,20 +131,33 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
   return { status: "done" };
 }
 
+/** What a step of one player leaves. */
+export interface StepOutcome {
+  readonly scalars: StepResult["scalars"];
+  /** Global, before clipping. */
+  readonly gradientNorm: number;
+  readonly layers: LayerRow[];
+  readonly readings: ReadingRow[];
+  readonly broken?: Divergence;
+}
+
 /** One player's forward, backward, probes and update. `broken` says what is not finite, where there is such a thing; the
  *  parameters are then left as they were. */
-export async function playerStep(
-  training: Training,
-  player: Player,
-  batch: Batch,
-  step: number,
-): Promise<{ scalars: StepResult["scalars"]; gradientNorm: number; layers: LayerRow[]; broken?: Divergence }> {
-  const { engine, parameters, seed, probes } = training;
-  const probed = training.isProbed(step);
-  const isNeeded = (need: Need): boolean => probed && probes.some((probe) => probe.needs.includes(need));
+export async function playerStep(training: Training, player: Player, batch: Batch, step: number): Promise<StepOutcome> {
+  const { engine, parameters, seed } = training;
+  const probes = training.isProbed(step) ? training.probes : [];
+  const isNeeded = (need: Need): boolean => probes.some((probe) => probe.needs.includes(need));
   const tapped = isNeeded("taps");
   const outputChange = isNeeded("output") ? await changeOfOutput(training, player) : undefined;
-  const { scalars, gradients, taps } = await engine.differentiate(player, parameters, batch, { step, seed, tapped });
+  const completeSample = isNeeded("batches") ? await sampleGradients(training, player, step) : undefined;
+  const { scalars, gradients, taps, readings } = await engine.differentiate(player, parameters, batch, {
+    step,
+    seed,
+    tapped,
+    readings: probes.flatMap(({ reads }) => reads ?? []),
+  });
+  const sample = completeSample?.(gradients, batch);
+  const distances = isNeeded("start") ? distancesFrom(training) : undefined;
   const gradientMoments = new Map<string, Moments>();
   let squares = 0;
   for (const path of parameters.keys()) {
@@ -163,11 +189,17 @@ export async function playerStep(
     parameters,
     gradients: gradientMoments,
     taps,
+    readings,
     updates,
     ...(outputChange && { outputChange }),
+    ...(distances && { distances }),
+    ...(sample && { sample }),
   };
-  const layers = probed ? probes.flatMap((probe) => probe.rows(view)) : [];
-  if (finite) return { scalars, gradientNorm, layers };
+  const measured = {
+    layers: probes.flatMap((probe) => probe.rows?.(view) ?? []),
+    readings: probes.flatMap((probe) => probe.numbers?.(view) ?? []),
+  };
+  if (finite) return { scalars, gradientNorm, ...measured };
   // Without taps the place is not known yet: the same step again, measured.
   const seen = tapped
     ? taps
@@ -177,29 +209,43 @@ export async function playerStep(
   const { stack, layer, component, quantity } = place;
   const where = `${stack}${layer === "" ? "" : ` layer ${layer}`}, ${component}`;
   const reason = `${what} not finite at step ${step}; first in the ${quantity.replace("-", " ")} of ${where}`;
-  return { scalars, gradientNorm, layers, broken: { step, ...place, reason } };
+  return { scalars, gradientNorm, ...measured, broken: { step, ...place, reason } };
 }
 
-/** F(x; theta_0) by player, for players that have an output: x is the first dev batch. Made before training where a probe
- *  needs `output`, else empty. */
-export async function initialOutputs({
-  players,
-  parameters,
-  engine,
-  dataset,
-  probes,
-}: Pick<Training, "players" | "parameters" | "engine" | "dataset" | "probes">): Promise<Map<string, Float32Array>> {
+/** What the recording probes compare with, taken before training. */
+export async function startOf(
+  training: Pick<Training, "players" | "parameters" | "engine" | "dataset" | "probes">,
+): Promise<Start> {
+  const { players, parameters, engine, dataset, probes } = training;
+  const isNeeded = (need: Need): boolean => probes.some(({ needs }) => needs.includes(need));
   const outputs = new Map<string, Float32Array>();
-  if (!probes.some(({ needs }) => needs.includes("output"))) return outputs;
-  for (const player of players)
-    if (player.output !== undefined)
-      outputs.set(player.name, Float32Array.from(await engine.output(player, parameters, fixedBatch(dataset))));
-  return outputs;
+  if (isNeeded("output"))
+    for (const player of players)
+      if (player.output !== undefined)
+        outputs.set(player.name, Float32Array.from(await engine.output(player, parameters, fixedBatch(dataset))));
+  const copies = Array.from(parameters, ([path, { data }]) => [path, Float32Array.from(data)] as const);
+  return { outputs, parameters: new Map(isNeeded("start") ? copies : []) };
+}
+
+/** Moments of theta - theta_0 by path. */
+function distancesFrom({ start, parameters }: Training): Map<string, Moments> {
+  return new Map(
+    Array.from(start?.parameters ?? [], ([path, before]) => {
+      const { data } = parameters.get(path)!;
+      let [sumSquares, max] = [0, 0];
+      for (let i = 0; i < data.length; i++) {
+        const change = data[i]! - before[i]!;
+        sumSquares += change * change;
+        if (!(Math.abs(change) <= max)) max = Math.abs(change);
+      }
+      return [path, { sumSquares, max, count: data.length }];
+    }),
+  );
 }
 
 /** Moments of F(x; theta) - F(x; theta_0); undefined for a player without an output. */
 async function changeOfOutput(training: Training, player: Player): Promise<Moments | undefined> {
-  const start = training.initialOutputs?.get(player.name);
+  const start = training.start?.outputs.get(player.name);
   if (!start) return undefined;
   const now = await training.engine.output(player, training.parameters, fixedBatch(training.dataset));
   return momentsOf(now.map((value, i) => value - start[i]!));

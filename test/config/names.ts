@@ -10,7 +10,21 @@ export const names: Registries = {
     { ...named("pre-ln"), finalNorm: true },
   ],
   norms: [named("layer-norm"), named("rms-norm")],
-  probes: ["activation-gradient", "activation-rms", "gradient-norm", "update-ratio"].map(named),
+  probes: [
+    ...["activation-gradient", "activation-rms", "gradient-norm", "update-ratio"].map((name) => ({
+      ...named(name),
+      comparesBatches: false,
+    })),
+    { ...named("noise-scale"), comparesBatches: true },
+  ],
+  presets: [
+    {
+      ...named("light"),
+      record: ["gradient-norm", "activation-gradient", "activation-rms", "update-ratio"],
+      everySteps: 1,
+    },
+    { ...named("full"), record: ["gradient-norm", "noise-scale"], everySteps: 10 },
+  ],
   corpora: [named("software-messages"), named("typescript-diagnostics")],
 };
 

@@ -186,7 +186,7 @@ describe("compiled stages", () => {
       player!.stages.find((stage) => stage.name === name)!,
       carryOf(true),
       mode,
-      tapped,
+      { taps: tapped ? "plain" : "none", readings: [] },
     );
   };
   const count = (nodes: readonly Node[], op: string): number => nodes.filter((node) => node.op === op).length;
@@ -241,7 +241,7 @@ describe("compiled stages", () => {
     const [player] = transformer(smallTransformer({ dropout: 0.5, labelSmoothing: 0.1 }));
     for (const name of ["encoder/00", "decoder/01", "output"]) {
       const stage = player!.stages.find((s) => s.name === name)!;
-      const compiled = compileStage(stage, carryOf(false), "evaluate", true);
+      const compiled = compileStage(stage, carryOf(false), "evaluate", { taps: "plain", readings: [] });
       expect(compiled.noises).toEqual([]);
       expect(compiled.backward).toBeUndefined();
       expect(compiled.forward.outputs.map(({ role }) => role)).toEqual(compiled.forward.outputs.map(() => "written"));
@@ -287,7 +287,9 @@ describe("compiled stages", () => {
       reads: ["encoder"],
       apply: (_, { encoder }) => ({ encoder: encoder!.mul(2) }),
     };
-    expect(() => compileStage(stage, carryOf(true), "train", false)).toThrow(/idle.*parameter w/);
+    expect(() => compileStage(stage, carryOf(true), "train", { taps: "none", readings: [] })).toThrow(
+      /idle.*parameter w/,
+    );
   });
 });
 

@@ -279,7 +279,12 @@ describe("keys", () => {
   );
   const keysOf = (overrides: Partial<TransformerOptions>): Map<string, string> => {
     const [player] = transformer(smallTransformer({ depth: { encoder: 1, decoder: 1 }, ...overrides }));
-    return new Map(player!.stages.map((stage) => [stage.name, compilationKey(stage, carry, "train", false)]));
+    return new Map(
+      player!.stages.map((stage) => [
+        stage.name,
+        compilationKey(stage, carry, "train", { taps: "none", readings: [] }),
+      ]),
+    );
   };
   const layers = ["encoder/00", "decoder/00"];
   const ends = ["encoder/norm", "decoder/norm"];
@@ -304,7 +309,7 @@ describe("keys", () => {
 
   test("layers of a stack share a program, different stages do not", () => {
     const [player] = transformer(smallTransformer({ depth: { encoder: 3, decoder: 3 } }));
-    const keys = player!.stages.map((stage) => compilationKey(stage, carry, "train", false));
+    const keys = player!.stages.map((stage) => compilationKey(stage, carry, "train", { taps: "none", readings: [] }));
     // Two embeddings, an encoder layer, a decoder layer, two final norms, the output.
     expect(new Set(keys).size).toBe(7);
   });

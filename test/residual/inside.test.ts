@@ -213,6 +213,7 @@ describe("ngpt", () => {
           if (point === "stream" && stage.stack !== "embedding") look(`${stage.name} ${component}`, x);
           return x;
         },
+        reading: () => {},
         noise: () => tf.scalar(1),
         constant: (name) => tf.scalar(stage.constants![name]!),
       });

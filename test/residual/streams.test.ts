@@ -65,6 +65,7 @@ describe("the encoder of one token, against the equations in float64 loops", () 
     const context: StageContext = {
       training: false,
       tap: (_component, _point, x) => x,
+      reading: () => {},
       noise: () => expect.unreachable(),
       constant: (name) => expect.unreachable(name),
     };

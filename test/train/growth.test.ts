@@ -45,6 +45,7 @@ async function run(engine: Engine, steps: number, look: (step: number) => void):
     signal: new AbortController().signal,
     metrics: () => {},
     layers: () => {},
+    readings: () => {},
     checkpoint: () => {},
     progress: ({ step }) => look(step),
   });

@@ -1,0 +1,52 @@
+// Numbers about the forward that stages offer to probes: each a tensor of rank 1, one number or one a head. All are means or
+// extremes over every position of the batch, padding included, as the norms at the taps are.
+import * as tf from "@tensorflow/tfjs-core";
+import type { Tensor } from "@tensorflow/tfjs-core";
+import { attentionScores } from "../ops/index.ts";
+
+// B batch, T length (queries), S keys, D width, H heads, K head width, F feed-forward width.
+
+/** Entropy in nats of each head's attention rows, their mean over batch and queries: -sum_s p log p = log sum_s exp(s) - sum_s p s.
+ *  0 where a head attends to one key alone, log S where to all alike. Returns [H]. Zhai et al. 2023 (sigma-reparam). */
+export function attentionEntropy(q_BHTK: Tensor, k_BHSK: Tensor, mask: Tensor): Tensor {
+  const scores_BHTS = attentionScores(q_BHTK, k_BHSK, mask);
+  const p_BHTS = tf.softmax(scores_BHTS);
+  // max p >= 1 / S, so that its logarithm is safe; where p underflows to 0 a masked score times p is 0 as well.
+  const logSumExp_BHT = tf.sub(tf.max(scores_BHTS, -1), tf.log(tf.max(p_BHTS, -1)));
+  const entropy_BHT = tf.sub(logSumExp_BHT, tf.sum(tf.mul(p_BHTS, scores_BHTS), -1));
+  return tf.mean(entropy_BHT, [0, 2]);
+}
+
+/** Largest attention score of each head before the softmax, q k / sqrt(K), masked pairs left out. Returns [H]. Its growth goes
+ *  before divergence (Wortsman et al. 2023, section 3.1). */
+export const largestAttentionLogit = (q_BHTK: Tensor, k_BHSK: Tensor, mask: Tensor): Tensor =>
+  tf.max(attentionScores(q_BHTK, k_BHSK, mask), [0, 2, 3]);
+
+/** Share of hidden units that are above 0 at no position of the batch. Returns [1]. By sums of what is above 0, since a maximum
+ *  over rows costs three times as much. */
+export function deadUnits(h_BTF: Tensor): Tensor {
+  const above_F = tf.sum(tf.relu(tf.reshape(h_BTF, [-1, h_BTF.shape.at(-1)!])), 0);
+  return tf.reshape(tf.mean(tf.cast(tf.lessEqual(above_F, 0), "float32")), [1]);
+}
+
+/** Angle between x and y over the last axis in parts of pi, arccos(cos(x, y)) / pi, its mean over all positions: 0 where a layer
+ *  changes nothing but the length, 1/2 where it leaves nothing of the direction. Returns [1]. By half the angle in the triangle of
+ *  sides a = |x|, b = |y|, d = |x - y|: tan^2 = (d^2 - (a - b)^2) / ((a + b)^2 - d^2), which is 0 for equal vectors, where arccos
+ *  would make an angle of float32's rounding. Gromov et al. 2024; Sun et al. 2025 (Curse of Depth), section 3. */
+export function angularDistance(x: Tensor, y: Tensor): Tensor {
+  const squares = (t: Tensor): Tensor => tf.sum(tf.square(t), -1);
+  const [a, b, d2] = [tf.sqrt(squares(x)), tf.sqrt(squares(y)), squares(tf.sub(x, y))];
+  const opposite = tf.maximum(tf.sub(d2, tf.square(tf.sub(a, b))), 0);
+  // Least normal number: the angle of opposite vectors is pi, and that of a vector of zeros 0.
+  const adjacent = tf.maximum(tf.sub(tf.square(tf.add(a, b)), d2), 2 ** -126);
+  return tf.reshape(tf.mul(tf.mean(tf.atan(tf.sqrt(tf.div(opposite, adjacent)))), 2 / Math.PI), [1]);
+}
+
+/** How much of a sublayer's output x' is the branch's doing: |x' - x'_0|^2 / (|x' - x'_0|^2 + |x'_0|^2), x'_0 what the scheme makes
+ *  of the stream and a branch of zeros, norms over the whole batch. For x' = x + F it is |F|^2 / (|F|^2 + |x|^2): 0 at ReZero's
+ *  start, 1/2 where branch and stream are of one size. Returns [1]. */
+export function branchShare(withBranch: Tensor, without: Tensor): Tensor {
+  const branch = tf.sum(tf.square(tf.sub(withBranch, without)));
+  const skip = tf.sum(tf.square(without));
+  return tf.reshape(tf.div(branch, tf.maximum(tf.add(branch, skip), 2 ** -126)), [1]);
+}
