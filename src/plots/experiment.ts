@@ -1,7 +1,7 @@
 // What figures and reports are made from: the rows that runs left, and nothing else. Here runs are sorted into panels
 // (the scheme, where it varies) and lines (the depth, where it varies); what remains are seeds, which make bands.
 
-import type { LayerRow, MetricRow, RunRow } from "../types.ts";
+import type { LayerRow, MetricRow, ReadingRow, RunRow } from "../types.ts";
 import { distinct } from "../statistics.ts";
 
 /** The rows of one run. */
@@ -9,6 +9,8 @@ export interface RunData {
   readonly row: RunRow;
   readonly metrics: readonly MetricRow[];
   readonly layers: readonly LayerRow[];
+  /** None if not given. */
+  readonly readings?: readonly ReadingRow[];
   /** The kind of its learning-rate schedule, e.g. `linear-ramp`, where it is known. */
   readonly schedule?: string;
 }

@@ -2,9 +2,9 @@
 // stream. Embeddings and output carry no layer number and stay apart: with them a ratio of first to last layer says more
 // about the embedding's scale than about depth.
 
-import type { LayerRow, Quantity } from "../types.ts";
+import type { LayerRow, Quantity, ReadingQuantity } from "../types.ts";
 import type { RunData } from "./experiment.ts";
-import { median } from "../statistics.ts";
+import { groupBy, mean, median } from "../statistics.ts";
 
 /** One layer's values over the recorded steps, in order of steps. */
 export interface LayerSeries {
@@ -13,7 +13,7 @@ export interface LayerSeries {
   /** Counted from 0; -1 for what belongs to no layer. */
   readonly layer: number;
   readonly steps: readonly number[];
-  /** L2 norms; non-finite where the run recorded such. */
+  /** L2 norms, or readings; non-finite where the run recorded such. */
   readonly values: readonly number[];
 }
 
@@ -22,7 +22,10 @@ const flow = ["embedding", "encoder", "decoder", "generator", "discriminator", "
 
 /** Whether a row counts towards its layer's norm of `quantity`: of the activation quantities the residual stream alone
  *  (branches are parts of it), of the parameter quantities every parameter. */
-export function counts(row: Pick<LayerRow, "quantity" | "component" | "parameter">, quantity: Quantity): boolean {
+export function counts(
+  row: Pick<LayerRow, "quantity" | "component" | "parameter">,
+  quantity: Quantity | ReadingQuantity,
+): boolean {
   if (row.quantity !== quantity) return false;
   return quantity === "activation" || quantity === "activation-gradient"
     ? row.component === "layer" && row.parameter === "stream"
@@ -51,7 +54,7 @@ export function layerSeries(run: RunData, quantity: Quantity, numbered = true): 
 }
 
 function flowIndex(stack: string): number {
-  const index = flow.indexOf(stack.split(": ").at(-1)!);
+  const index = flow.indexOf(stack.split(": ").at(-1)!.split(" ")[0]!);
   return index < 0 ? flow.length : index;
 }
 
@@ -68,6 +71,33 @@ export function updateRatioSeries(run: RunData): LayerSeries[] {
     const updates = new Map(update.steps.map((step, i) => [step, update.values[i]!]));
     return [{ ...update, steps, values: steps.map((step) => updates.get(step)! / norms.get(step)!) }];
   });
+}
+
+/** For every layer the readings of `quantity` at every step, those of its heads and sublayers put together by `combine`;
+ *  `bySublayer` keeps sublayers apart, as stacks of their own: `decoder cross-attention`. */
+export function readingSeries(
+  run: RunData,
+  quantity: ReadingQuantity,
+  {
+    combine = mean,
+    bySublayer = false,
+  }: { combine?: (values: readonly number[]) => number; bySublayer?: boolean } = {},
+): LayerSeries[] {
+  const rows = (run.readings ?? []).filter((row) => row.quantity === quantity && row.layer !== "");
+  const stackOf = ({ stack, component }: (typeof rows)[number]): string =>
+    bySublayer ? `${stack} ${component}` : stack;
+  const groups = [...groupBy(rows, (row) => `${stackOf(row)}/${row.layer}`).values()];
+  return groups
+    .map((same): LayerSeries => {
+      const steps = [...groupBy(same, (row) => String(row.step)).values()].sort((a, b) => a[0]!.step - b[0]!.step);
+      return {
+        stack: stackOf(same[0]!),
+        layer: Number(same[0]!.layer),
+        steps: steps.map(([row]) => row!.step),
+        values: steps.map((at) => combine(at.map(({ value }) => value))),
+      };
+    })
+    .sort((a, b) => flowIndex(a.stack) - flowIndex(b.stack) || a.stack.localeCompare(b.stack) || a.layer - b.layer);
 }
 
 /** When a profile is taken: at the first recorded step, or as the median over the last tenth of them (20 at most). */

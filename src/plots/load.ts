@@ -1,7 +1,7 @@
 // From an experiment's folder to the rows that figures and reports are made of.
 
 import { readExperiment, type ExperimentRun } from "../runs/experiment.ts";
-import { readLayers, readMetrics } from "../runs/tables.ts";
+import { readLayers, readMetrics, readReadings } from "../runs/tables.ts";
 import type { LayerRow } from "../types.ts";
 import type { ExperimentData } from "./experiment.ts";
 import { counts } from "./layer-series.ts";
@@ -27,6 +27,7 @@ export function loadExperiment(experimentDir: string): LoadedExperiment {
       layers: summed(
         readLayers(dir, (identity) => identity.quantity !== "activation" && counts(identity, identity.quantity)),
       ),
+      readings: readReadings(dir),
     })),
   };
   return { data, runs };

@@ -2,14 +2,14 @@
 
 import type { TopLevelSpec } from "vega-lite";
 import type { Member } from "../registry.ts";
-import type { Quantity } from "../types.ts";
+import type { Quantity, ReadingQuantity } from "../types.ts";
 import { depthOf, layoutOf, type ExperimentData } from "./experiment.ts";
 import { counts } from "./layer-series.ts";
 import { rampCurve, rises } from "./learning-rate-ramp.ts";
 
-/** Rows a plot cannot do without: a quantity of `layers.csv`, the loss of `metrics.csv`, a depth that varies, or a learning
+/** Rows a plot cannot do without: a quantity of `layers.csv` or of `readings.csv`, the loss of `metrics.csv`, a depth that varies, or a learning
  *  rate that rises on a linear ramp. */
-export type Requirement = Quantity | "loss" | "varied depth" | "learning-rate ramp";
+export type Requirement = Quantity | ReadingQuantity | "loss" | "varied depth" | "learning-rate ramp";
 
 /** A member of the registry of plots. */
 export interface Plot extends Member {
@@ -38,7 +38,13 @@ export function unmet(plot: Plot, data: ExperimentData): string | undefined {
     } else if (requirement === "model-update") {
       if (!data.runs.some((run) => run.layers.some((row) => row.quantity === requirement && row.step > 0)))
         return "no run has recorded model-update after an update (see probes.record in the configuration)";
-    } else if (!data.runs.some((run) => run.layers.some((row) => row.layer !== "" && counts(row, requirement)))) {
+    } else if (
+      !data.runs.some(
+        (run) =>
+          run.layers.some((row) => row.layer !== "" && counts(row, requirement)) ||
+          run.readings?.some((row) => row.quantity === requirement),
+      )
+    ) {
       return `no run has recorded ${requirement} of a numbered layer (see probes.record in the configuration)`;
     }
   }

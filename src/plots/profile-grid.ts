@@ -4,14 +4,26 @@ import type { TopLevelSpec } from "vega-lite";
 import { layoutOf, type ExperimentData } from "./experiment.ts";
 import type { Moment } from "./layer-series.ts";
 import { firstOverLast, profilesOf, seedNotes, type Measure, type Profile } from "./profile.ts";
-import { distinct, extent, groupBy, logMedian, round, thinned } from "../statistics.ts";
-import { frame, hiddenNote, layerTicks, lineLegend, lineScales, logAxis, times } from "./style.ts";
+import { distinct, extent, groupBy, logMedian, median, round, thinned } from "../statistics.ts";
+import {
+  frame,
+  hiddenNote,
+  layerTicks,
+  linearAxis,
+  lineLegend,
+  lineScales,
+  logAxis,
+  times,
+  type LogAxis,
+} from "./style.ts";
 
 /** What a grid shows besides the profiles themselves. */
 export interface GridOptions {
   readonly title: string;
   /** The vertical axis, with its unit. */
   readonly axisTitle: string;
+  /** `log` if not given. */
+  readonly scale?: "linear" | "log";
   /** A horizontal line to compare with, e.g. 1e-3. */
   readonly reference?: { readonly value: number; readonly name: string };
 }
@@ -26,11 +38,14 @@ export function profileGrid(data: ExperimentData, measure: Measure, options: Gri
   const stacks = distinct(profiles.map((profile) => profile.stack));
   const column = (stack: string, moment: Moment): string => `${stack}, ${momentName(data, measure, moment)}`;
   const columns = (["first", "end"] as const).flatMap((moment) => stacks.map((stack) => column(stack, moment)));
-  const y = logAxis(
-    profiles.flatMap(({ layers }) => layers.flatMap(({ values }) => values)),
-    options.reference ? [options.reference.value] : [],
-  );
-  const rows = profiles.map((profile) => gridRow(profile, column(profile.stack, profile.moment)));
+  const values = profiles.flatMap(({ layers }) => layers.flatMap(({ values }) => values));
+  const isLog = options.scale !== "linear";
+  const y: Partial<LogAxis> & Pick<LogAxis, "domain" | "hidden"> = isLog
+    ? logAxis(values, options.reference ? [options.reference.value] : [])
+    : linearAxis(values);
+  const rows = profiles.map((profile) => gridRow(profile, column(profile.stack, profile.moment), isLog));
+  // Stack and moment stand under each other where names are long.
+  const header = columns.length > 4 ? { header: { labelExpr: "split(datum.label, ', ')" } } : {};
   const deepest = Math.max(1, ...rows.flatMap((row) => row.layer));
   const thinnedNote = profiles.some(({ layers }) => layers.length > layersDrawn)
     ? [`Of stacks deeper than ${layersDrawn} layers ${layersDrawn} are drawn, evenly spread.`]
@@ -49,7 +64,7 @@ export function profileGrid(data: ExperimentData, measure: Measure, options: Gri
     field,
     type: "quantitative",
     title: options.axisTitle,
-    scale: { type: "log", domain: y.domain, nice: false },
+    scale: { type: isLog ? "log" : "linear", domain: y.domain, nice: false },
     axis: { ...y.axis },
   });
   const color = { field: "line", type: "nominal", scale: scales.color, legend };
@@ -78,7 +93,7 @@ export function profileGrid(data: ExperimentData, measure: Measure, options: Gri
     transform: [{ flatten: ["layer", "value", "low", "high"] }],
     facet: {
       row: { field: "panel", type: "nominal", title: null, sort: [...layout.panels] },
-      column: { field: "column", type: "nominal", title: null, sort: columns },
+      column: { field: "column", type: "nominal", title: null, sort: columns, ...header },
     },
     spacing: 12,
     spec: {
@@ -138,9 +153,10 @@ function firstStep(data: ExperimentData, measure: Measure): number | undefined {
   return undefined;
 }
 
-function gridRow(profile: Profile, column: string) {
+function gridRow(profile: Profile, column: string, isLog: boolean) {
+  const isDrawn = (value: number): boolean => Number.isFinite(value) && (!isLog || value > 0);
   const drawn = profile.layers
-    .map(({ layer, values }) => ({ layer, finite: values.filter((value) => Number.isFinite(value) && value > 0) }))
+    .map(({ layer, values }) => ({ layer, finite: values.filter(isDrawn) }))
     .filter(({ finite }) => finite.length > 0);
   const kept = thinned(drawn.length, layersDrawn).map((i) => drawn[i]!);
   return {
@@ -151,7 +167,7 @@ function gridRow(profile: Profile, column: string) {
     seed: profile.seed,
     runs: Math.max(0, ...profile.layers.map(({ values }) => values.length)),
     layer: kept.map(({ layer }) => layer + 1),
-    value: kept.map(({ finite }) => round(logMedian(finite))),
+    value: kept.map(({ finite }) => round((isLog ? logMedian : median)(finite))),
     low: kept.map(({ finite }) => round(extent(finite)[0])),
     high: kept.map(({ finite }) => round(extent(finite)[1])),
   };
@@ -189,6 +205,30 @@ export function ratioSentence(data: ExperimentData, measure: Measure, what: stri
   });
   const shown = parts.length <= 4 ? parts.join("; ") : `${parts.slice(0, 3).join("; ")}; and ${parts.length - 3} more`;
   return `${what} of the first layer over the last, ${momentName(data, measure, "first")} → at the end. ${shown}`;
+}
+
+/** `Attention entropy by layer at the end: post-ln, 12 layers: encoder 0.2 to 1.1, decoder ...`: smallest and largest layer of
+ *  each panel's deepest configuration; at the first step where no run has ended. */
+export function rangeSentence(data: ExperimentData, measure: Measure, what: string): string {
+  const profiles = profilesOf(data, measure).filter(({ kind }) => kind === "seeds");
+  const moment: Moment = profiles.some((profile) => profile.moment === "end") ? "end" : "first";
+  const parts = [...groupBy(profiles, ({ panel }) => panel)].flatMap(([panel, inPanel]) => {
+    const stacks = [...groupBy(inPanel, ({ stack }) => stack)].flatMap(([stack, same]) => {
+      const deepest = same
+        .filter((profile) => profile.moment === moment)
+        .reduce<Profile | undefined>((a, b) => (a && a.layers.length > b.layers.length ? a : b), undefined);
+      const middles = (deepest?.layers ?? [])
+        .map(({ values }) => median(values.filter(Number.isFinite)))
+        .filter(Number.isFinite);
+      if (middles.length === 0) return [];
+      const [low, high] = extent(middles).map((value) => String(round(value, 2)));
+      return [`${stack} ${low === high ? low : `${low} to ${high}`}`];
+    });
+    return stacks.length === 0 ? [] : [`${panel === "" ? "" : `${panel}: `}${stacks.join(", ")}`];
+  });
+  if (parts.length === 0) return `${what}, by layer`;
+  const shown = parts.length <= 4 ? parts.join("; ") : `${parts.slice(0, 3).join("; ")}; and ${parts.length - 3} more`;
+  return `${what} ${moment === "end" ? "at the end" : "at the first step"}, smallest to largest layer of the deepest network. ${shown}`;
 }
 
 const ratioText = (ratio: number): string => (Number.isNaN(ratio) ? "–" : times(ratio));

@@ -138,6 +138,15 @@ export function logAxis(values: readonly number[], include: readonly number[] = 
   return { domain, axis: ticks(...domain), hidden: { zero, nonFinite, beyond } };
 }
 
+/** A linear axis for `values` in the form of a {@link LogAxis}: from 0, or from below it where values are, to the largest. */
+export function linearAxis(values: readonly number[]): Pick<LogAxis, "domain" | "hidden"> {
+  const finite = values.filter(Number.isFinite);
+  const [low, high] = extent([0, ...finite]);
+  const hidden = { zero: 0, nonFinite: values.length - finite.length, beyond: 0 };
+  const room = high > low ? 0.05 * (high - low) : 1;
+  return { domain: [low < 0 ? low - room : 0, high + room], hidden };
+}
+
 function ticks(low: number, high: number): LogAxis["axis"] {
   const decades = Math.log10(high / low);
   const stride = Math.max(1, Math.ceil(decades / 7));

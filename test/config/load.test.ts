@@ -271,3 +271,34 @@ test("errors of a sweep point at its entries", () => {
   expect(sweep("  methd: grid\n")).toContain('sweep.methd: unknown key; did you mean "method"?');
   expect(sweep("  seeds: [1, x]\n")).toContain('c.yaml:13:14: sweep.seeds.1: expected a number, got "x"');
 });
+
+test("probes.preset stands for a record and a rhythm; light if nothing is said", () => {
+  const probesOf = (text: string): unknown => loadRun(write(minimal + text), [], names).config.probes;
+  const light = ["gradient-norm", "activation-gradient", "activation-rms", "update-ratio"];
+  expect(probesOf("")).toEqual({ everySteps: 1, schedule: null, record: light });
+  expect(probesOf("probes: {preset: light}")).toEqual(probesOf(""));
+  const full = { everySteps: 10, schedule: null, record: ["gradient-norm", "noise-scale"], batches: 4 };
+  expect(probesOf("probes: {preset: full}")).toEqual(full);
+  expect(probesOf("probes: {preset: full, everySteps: 3, batches: 8}")).toEqual({ ...full, everySteps: 3, batches: 8 });
+  expect(probesOf(`probes: ${JSON.stringify(full)}`)).toEqual(full); // resolved before
+  expect(probesOf("probes: {record: [noise-scale]}")).toEqual({ ...full, everySteps: 1, record: ["noise-scale"] });
+});
+
+test.each([
+  [
+    "a preset beside a record",
+    "probes: {preset: light, record: [gradient-norm]}",
+    "expected either probes.preset or probes.record, got both; remove one",
+  ],
+  ["an unknown preset", "probes: {preset: lite}", "light"],
+  [
+    "batches where nothing compares batches",
+    "probes: {batches: 8}",
+    "expected probes.batches only where probes.record has a probe that compares batches (noise-scale)",
+  ],
+  ["one batch, which cannot be compared", "probes: {preset: full, batches: 1}", "at least 2"],
+])("%s is refused with its place", (_, text, message) => {
+  const said = complaint(`${minimal}${text}\n`);
+  expect(said).toContain("c.yaml:12:");
+  expect(said).toContain(message);
+});

@@ -59,3 +59,24 @@ test("a signal that is zero everywhere measures 0, not NaN", async () => {
   expect(taps[0]!.activation).toEqual({ sumSquares: 0, max: 0, count: 64 });
   await engine.dispose();
 });
+
+test("what taps read does not depend on what the engine has met before", async () => {
+  const w = {
+    path: "w",
+    shape: [64],
+    init: { kind: "constant", value: 1 } as const,
+    data: stream(3, "w").normal(new Float32Array(64)),
+  };
+  const data = stream(2, "taps").normal(new Float32Array(64));
+  const batch = { tensors: { x: { dtype: "float32" as const, shape: [64], data } }, tokens: 1 };
+  const parameters = new Map([["w", w]]);
+  const options = { step: 0, seed: 1, tapped: true };
+  const engine = await engines.onnx.create({ threads: 1 });
+  const before = await engine.differentiate(chain(1), parameters, batch, options);
+  // Beyond the range of float32's squares, after which the engine measures otherwise.
+  const tiny = await engine.differentiate(chain(1e-25), parameters, batch, options);
+  expect(Math.sqrt(tiny.taps[1]!.gradient.sumSquares) / 8e-25).toBeCloseTo(1, 5);
+  const after = await engine.differentiate(chain(1), parameters, batch, options);
+  expect(after.taps).toEqual(before.taps);
+  await engine.dispose();
+});

@@ -1,5 +1,5 @@
 // Runs of configs/debug.yaml, a few steps of it, for tests of what runs leave behind.
-import { mkdtempSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -35,9 +35,14 @@ export async function go(
   });
 }
 
-/** A run's two tables as text, without the one column that tells the time. */
-export function tables(runDir: string): { metrics: string; layers: string } {
+/** A run's tables as text, without the one column that tells the time; `readings` empty where there is no such table. */
+export function tables(runDir: string): { metrics: string; layers: string; readings: string } {
   const lines = readFileSync(join(runDir, "metrics.csv"), "utf8").split("\n");
   const metrics = lines.map((line) => line.split(",").toSpliced(2, 1).join(",")).join("\n");
-  return { metrics, layers: readFileSync(join(runDir, "layers.csv"), "utf8") };
+  const readings = join(runDir, "readings.csv");
+  return {
+    metrics,
+    layers: readFileSync(join(runDir, "layers.csv"), "utf8"),
+    readings: existsSync(readings) ? readFileSync(readings, "utf8") : "",
+  };
 }

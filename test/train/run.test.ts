@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { probeSchedule } from "../../src/run.ts";
-import { readLayers, readMetrics } from "../../src/runs/tables.ts";
+import { readLayers, readMetrics, readReadings } from "../../src/runs/tables.ts";
 import { readRun, updateRun } from "../../src/runs/run-folder.ts";
 import { useTemporaryCache } from "../data/temporary-cache.ts";
 import { fathom } from "../cli/capture.ts";
@@ -134,11 +134,32 @@ test.each(["pre-ln", "admin"])("a resumed run measures the model update from the
   expect(profiled.every((omega) => omega >= 1)).toBe(true);
 });
 
-test("measuring the model update leaves training as it was", async () => {
-  const recording = [...overrides, "probes.record=[gradient-norm, model-update]"];
+test("all probes at once leave training as it was, and a resumed run measures the same", async () => {
+  const recording = [...overrides, "probes={preset: full, everySteps: 2, batches: 3}"];
+  const reference = await freshRun(...recording);
+  await go(reference, recording);
+  expect(tables(reference).metrics).toBe(tables(whole).metrics);
+  const readings = readReadings(reference);
+  expect(new Set(readings.map(({ quantity }) => quantity)).size).toBe(9); // every quantity of readings.csv
+  expect(readings.every(({ value }) => Number.isFinite(value))).toBe(true);
+  expect([...new Set(readings.map(({ step }) => step))]).toEqual([0, 2, 4, 6, 8, 10, 12]);
+
   const run = await freshRun(...recording);
-  await go(run, recording);
-  expect(tables(run).metrics).toBe(tables(whole).metrics);
+  for (const stopAt of [3, 8]) await go(run, recording, (step, stop) => step === stopAt && stop());
+  const crash = go(run, recording, (step) => {
+    if (step === 11) throw new Error("power cut");
+  });
+  await expect(crash).rejects.toThrow("power cut");
+  appendFileSync(join(run, "events.jsonl"), '{"type":"readings","step":');
+  expect(await go(run, recording)).toEqual({ status: "done" });
+  expect(tables(run)).toEqual(tables(reference));
+  rmSync(join(run, "events.jsonl")); // the table alone holds them as well
+  expect(readReadings(run)).toEqual(readings);
+});
+
+test("a run whose probes leave no readings has no table of them", () => {
+  expect(existsSync(join(whole, "readings.csv"))).toBe(false);
+  expect(readReadings(whole)).toEqual([]);
 });
 
 test("the last two checkpoints and the best are kept, and the best is the step of the lowest dev loss", () => {
