@@ -154,6 +154,8 @@ export interface Claim {
   readonly relativeError: number;
   /** Largest relative error at which the claim counts as holding. */
   readonly tolerance: number;
+  /** An interval it has to lie in besides, where the source gives one. */
+  readonly within?: readonly [low: number, high: number];
   /** `corrected`: the claim as it was stated does not hold, the formula in `correction` does. */
   readonly verdict: "holds" | "corrected" | "fails";
   /** What stands in the place of a claim that does not hold, and what it had claimed. */

@@ -12,7 +12,7 @@ const src = fileURLToPath(new URL("../src", import.meta.url));
 /** Open to all; they themselves import nothing but each other. */
 const leaves = ["errors.ts", "folders.ts", "random.ts", "registry.ts", "stage.ts", "statistics.ts", "types.ts"];
 /** The main paths: they tie everything together, and only the command line calls them. */
-const mains = ["bench.ts", "inspect.ts", "run.ts"];
+const mains = ["bench.ts", "inspect.ts", "measure.ts", "run.ts", "verify.ts"];
 
 /** Folder -> folders it may import, itself and the leaves aside. A path of more parts allows that part alone. */
 const mayImport: Record<string, readonly string[]> = {
@@ -30,7 +30,8 @@ const mayImport: Record<string, readonly string[]> = {
   launchers: ["runs"],
   plots: ["runs"],
   report: ["plots", "runs"],
-  theory: ["models", "engine"],
+  theory: ["models", "engine", "residual", "nn", "ops", "train"],
+  instruments: ["engine"],
 };
 
 /** Folder -> files whose types it may import beyond that. */

@@ -135,11 +135,13 @@ function gainsText(gains: Description["gains"]["encoder"]): string {
 
 /** Every registry by the kind users know it by. */
 async function registriesByKind(): Promise<Record<string, readonly Member[]>> {
-  const [{ loadRegistries }, schema, plots, launchers] = await Promise.all([
+  const [{ loadRegistries }, schema, plots, launchers, checks, instruments] = await Promise.all([
     import("../config/registries.ts"),
     import("../config/schema.ts"),
     import("../plots/index.ts"),
     import("../launchers/index.ts"),
+    import("../theory/index.ts"),
+    import("../instruments/index.ts"),
   ]);
   const names = await loadRegistries();
   return {
@@ -150,8 +152,11 @@ async function registriesByKind(): Promise<Record<string, readonly Member[]>> {
     schedule: schema.schedules,
     engine: schema.engines,
     corpus: names.corpora,
-    probe: names.probes,
+    probe: names.probes.map(({ name, summary }) => ({ name, summary })),
+    preset: names.presets.map(({ name, summary }) => ({ name, summary })),
     plot: [...members<Member>(plots).values()].map(({ name, summary }) => ({ name, summary })),
     launcher: [...members<Member>(launchers).values()].map(({ name, summary }) => ({ name, summary })),
+    instrument: [...members<Member>(instruments).values()].map(({ name, summary }) => ({ name, summary })),
+    check: [...members<Member>(checks).values()].map(({ name, summary }) => ({ name, summary })),
   };
 }

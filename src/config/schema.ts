@@ -365,6 +365,7 @@ const runShape = (names: Registries) => ({
   name: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "expected letters, digits, dots, hyphens and underscores (at most 64)")
+    .refine((name) => name !== "verify", "expected another name, since `fathom verify` writes to a folder of that name")
     .describe("name of the experiment and of its folder"),
   seed: z.int().min(0).default(1).describe("seed of every random stream"),
   engine: z

@@ -41,7 +41,7 @@ export function parseFormats(text: string): PlotFormat[] {
 }
 
 /** A specification as JSON to read: indented, arrays of numbers on one line. */
-function specText(spec: TopLevelSpec): string {
+export function specText(spec: TopLevelSpec): string {
   const text = JSON.stringify(spec, null, 1);
   return `${text.replace(/\[\s+(?:[-+.\de]+,?\s+)+\]/g, (numbers) => numbers.replace(/\s+/g, ""))}\n`;
 }

@@ -6,13 +6,12 @@ import * as registry from "../plots/index.ts";
 import { svgOf } from "../plots/picture.ts";
 import { unmet, type Plot } from "../plots/plot.ts";
 import { distinct } from "../statistics.ts";
-import { html, jsonForScript, programForScript, raw, type Html } from "./html.ts";
+import { asDrawn, chartOf, documentOf, notesOf } from "./document.ts";
+import { html, raw, type Html } from "./html.ts";
 import { inlineSvg } from "./inline-svg.ts";
 import { limits, provenance, reproduction } from "./provenance.ts";
 import type { RunFacts } from "./scheme-summary.ts";
 import { schemeSection } from "./scheme-table.ts";
-import { libraries, upgrade } from "./script.ts";
-import { styleSheet } from "./style.ts";
 import { findings, summaryKeys, summaryOf } from "./summary.ts";
 import { gradientTable, lossTable, runTable } from "./tables.ts";
 
@@ -37,9 +36,6 @@ const figureOrder = [
   registry.updateRatio,
 ];
 
-// Nothing is fetched and nothing evaluated: what the page needs is in it.
-const policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:";
-
 /** Characters of all figures' pictures together. With their data, the schemes' small pictures and the drawing libraries a
  *  page then stays below five megabytes, which mail and review tools still open. */
 const pictureBudget = 2_200_000;
@@ -55,60 +51,34 @@ export async function reportPage(input: ReportInput): Promise<string> {
   const kept = withinBudget(pictures);
   const figures = [...specs].map(([plot, spec]) => figure(plot, data, spec, kept.get(plot)));
   const missing = plots.flatMap((plot) => (specs.has(plot) ? [] : `${plot.name} (${unmet(plot, data)!})`));
-  return html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width, initial-scale=1" />
-        <meta http-equiv="Content-Security-Policy" content="${policy}" />
-        <meta name="generator" content="fathom" />
-        <title>${data.name}</title>
-        <style>
-          ${raw(styleSheet)}
-        </style>
-      </head>
-      <body>
-        <main>
-          <h1>${data.name}</h1>
-          <p class="question">${questionOf(input)}</p>
-          <p class="facts">${factsOf(input)}</p>
-          <h2>What was found</h2>
-          ${findings(data).map(finding)} ${await schemeSection(input)}
-          <h2>Summary</h2>
-          ${lossTable(data, rows)} ${gradientTable(data, rows)}
-          <h2>Figures</h2>
-          <noscript
-            ><p class="note">
-              Scripts are off: the figures are pictures. With scripts on, they answer to the pointer.
-            </p></noscript
-          >
-          <p class="note interactive">
-            Point at a mark for its values; select in a legend to single a line out; the menu at a figure's corner saves
-            it.
-          </p>
-          ${figures} ${missing.length > 0 ? html`<p class="note">Not drawn here: ${missing.join("; ")}.</p>` : ""}
-          <h2>What these numbers do not show</h2>
-          <ul>
-            ${limits(data, [...input.configs.values()][0]).map((limit) => html`<li>${limit}</li>`)}
-          </ul>
-          <h2>Runs</h2>
-          ${runTable(data, input.records)}
-          <h2>Provenance</h2>
-          ${provenance(input.records)}
-          <h2>To repeat this</h2>
-          ${reproduction(input)}
-        </main>
-        ${libraries().map(
-          (library) =>
-            html`<script>
-              ${programForScript(library)};
-            </script>`,
-        )}
-        <script>
-          ${programForScript(upgrade)};
-        </script>
-      </body>
-    </html> `.html;
+  const main = html`<h1>${data.name}</h1>
+    <p class="question">${questionOf(input)}</p>
+    <p class="facts">${factsOf(input)}</p>
+    <h2>What was found</h2>
+    ${findings(data).map(finding)} ${await schemeSection(input)}
+    <h2>Summary</h2>
+    ${lossTable(data, rows)} ${gradientTable(data, rows)}
+    <h2>Figures</h2>
+    <noscript
+      ><p class="note">
+        Scripts are off: the figures are pictures. With scripts on, they answer to the pointer.
+      </p></noscript
+    >
+    <p class="note interactive">
+      Point at a mark for its values; select in a legend to single a line out; the menu at a figure's corner saves it.
+    </p>
+    ${figures} ${missing.length > 0 ? html`<p class="note">Not drawn here: ${missing.join("; ")}.</p>` : ""}
+    <h2>What these numbers do not show</h2>
+    <ul>
+      ${limits(data, [...input.configs.values()][0]).map((limit) => html`<li>${limit}</li>`)}
+    </ul>
+    <h2>Runs</h2>
+    ${runTable(data, input.records)}
+    <h2>Provenance</h2>
+    ${provenance(input.records)}
+    <h2>To repeat this</h2>
+    ${reproduction(input)}`;
+  return documentOf(data.name, main);
 }
 
 /** The question of the author's file: its first comment that says something, to the end of the paragraph or the next
@@ -158,10 +128,6 @@ const finding = ({ panel, sentences }: ReturnType<typeof findings>[number]): Htm
     </ul>
   </div>`;
 
-/** A specification as the page draws it: the page has its own headings and paper, and the drawing takes the colour of the
- *  text. */
-const asDrawn = (spec: TopLevelSpec): TopLevelSpec => ({ ...spec, title: undefined, background: "transparent" });
-
 /** The pictures, less the largest where all would make the page too large. */
 export function withinBudget<Key>(pictures: ReadonlyMap<Key, string>, budget = pictureBudget): Map<Key, string> {
   const kept = new Map(pictures);
@@ -180,29 +146,19 @@ function figure(plot: Plot, data: ExperimentData, spec: TopLevelSpec, picture: s
     This picture would make the page too large. With scripts on it is drawn here; as a file it is
     plots/${plot.name}.svg.
   </p>`;
+  const chart = chartOf({
+    name: plot.name,
+    file: `${data.name}-${plot.name}`,
+    label: finding,
+    spec,
+    picture: picture === undefined ? left : raw(picture),
+  });
   return html`<figure id="${plot.name}">
     <h3>${finding}</h3>
-    <div
-      class="chart"
-      role="img"
-      aria-label="${finding}"
-      data-plot="${plot.name}"
-      data-file="${data.name}-${plot.name}"
-    >
-      ${picture === undefined ? left : raw(picture)}
-    </div>
+    ${chart}
     <figcaption>
       <p>${notesOf(spec.title)}</p>
       <p>${plot.caption}</p>
     </figcaption>
-    <script type="application/json" id="spec-${plot.name}">
-      ${jsonForScript(asDrawn(spec))}
-    </script>
   </figure>`;
-}
-
-/** The notes that the figure's file carries as its subtitle. */
-function notesOf(title: unknown): string {
-  const { subtitle } = title as { subtitle?: string | string[] };
-  return [subtitle ?? []].flat().join(" ");
 }

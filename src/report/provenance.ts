@@ -4,33 +4,39 @@ import type { RunConfig } from "../config/schema.ts";
 import { humanised, type ExperimentData } from "../plots/experiment.ts";
 import { configurationsOf } from "../plots/profile.ts";
 import { distinct, extent } from "../statistics.ts";
+import type { Environment } from "../runs/environment.ts";
 import { keptOverrides } from "../runs/manifest.ts";
 import type { RunRecord } from "../runs/run-folder.ts";
 import { html, type Html } from "./html.ts";
 import type { ReportInput } from "./page.ts";
+
+/** What an environment says of versions, code and machine: names, and the words for one environment. */
+export const environmentFacts: readonly [name: string, of: (environment: Environment) => string][] = [
+  [
+    "versions",
+    ({ versions }) =>
+      Object.entries(versions)
+        .map(([name, version]) => `${name} ${version}`)
+        .join(", "),
+  ],
+  [
+    "code",
+    ({ git }) =>
+      git ? `commit ${git.commit}${git.dirty ? ", with changes that were not committed" : ""}` : "no git repository",
+  ],
+  [
+    "machine",
+    ({ machine }) =>
+      `${machine.cpu}, ${machine.cores} cores, ${(machine.memoryBytes / 2 ** 30).toFixed(1)} GiB, ${machine.platform}`,
+  ],
+];
 
 /** Engine, versions, commit, machine and hashes of the runs; where runs differ, every value with the number of runs. */
 export function provenance(records: readonly RunRecord[]): Html {
   if (records.length === 0) return html`<p>No run has begun.</p>`;
   const facts: [name: string, of: (record: RunRecord) => string][] = [
     ["engine", ({ engine }) => engine || "not chosen"],
-    [
-      "versions",
-      ({ versions }) =>
-        Object.entries(versions)
-          .map(([name, version]) => `${name} ${version}`)
-          .join(", "),
-    ],
-    [
-      "code",
-      ({ git }) =>
-        git ? `commit ${git.commit}${git.dirty ? ", with changes that were not committed" : ""}` : "no git repository",
-    ],
-    [
-      "machine",
-      ({ machine }) =>
-        `${machine.cpu}, ${machine.cores} cores, ${(machine.memoryBytes / 2 ** 30).toFixed(1)} GiB, ${machine.platform}`,
-    ],
+    ...environmentFacts,
     [
       "data (SHA-256)",
       ({ hashes }) =>

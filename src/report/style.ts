@@ -36,7 +36,7 @@ code, pre { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size:
 pre { background: var(--tint); border: 1px solid var(--line); border-radius: 6px; padding: .7rem .9rem; overflow-x: auto; }
 dt { font-weight: 600; margin-top: .5rem; } dd { margin: 0 0 0 1.2rem; overflow-wrap: anywhere; }
 details { margin: .8rem 0; } summary { cursor: pointer; }
-.schemes { --good: #00805c; --stuck: #b36b00; --bad: #c44600; }
+.schemes, .verified { --good: #00805c; --stuck: #b36b00; --bad: #c44600; }
 .comparison td { vertical-align: middle; } .comparison td, .comparison thead th { padding: .25rem .35rem; }
 .comparison tr.scheme th { border-bottom: 0; padding: .9rem .45rem .1rem; font-weight: 400; white-space: normal; }
 .comparison tbody tr:last-child td { border-bottom: 1px solid var(--line); }
@@ -52,7 +52,11 @@ td.verdicts { white-space: normal; min-width: 7rem; }
 .stacks { font-weight: 400; } .stacks span { display: inline-block; border-left: .7em solid; padding-left: .3em; margin-right: .3em; line-height: 1; font-size: .92em; }
 .good { color: var(--good); } .stuck { color: var(--stuck); } .bad { color: var(--bad); } .open { color: var(--soft); }
 .overview th[scope] { font-weight: 600; }
-@media (prefers-color-scheme: dark) { .schemes { --good: #2dbd92; --stuck: #e69f00; --bad: #ff7a3d; } }
+@media (prefers-color-scheme: dark) { .schemes, .verified { --good: #2dbd92; --stuck: #e69f00; --bad: #ff7a3d; } }
+h4 { font-size: .95rem; line-height: 1.35; margin: 0 0 .4rem; }
+.verified section { margin: 1.2rem 0; } .verified section + section { margin-top: 2.4rem; padding-top: 1.4rem; border-top: 1px solid var(--line); } .verified figure { margin: 1.6rem 0 .8rem; }
+.claim { margin: .9rem 0; padding-left: .9rem; border-left: 3px solid var(--line); max-width: 52rem; } .claim p { margin: .2rem 0; overflow-wrap: anywhere; }
+.numbers { display: flex; flex-wrap: wrap; gap: 0 1.4em; color: var(--soft); font-size: .9rem; font-variant-numeric: tabular-nums; } .numbers b { color: var(--ink); font-weight: 600; }
 @media (max-width: 40rem) {
   main { padding: 1.2rem .8rem 3rem; } h1 { font-size: 1.5rem; }
   /* Rows as cards: a table this wide would hide most of itself. */
@@ -68,7 +72,7 @@ td.verdicts { white-space: normal; min-width: 7rem; }
   .schemes { page: comparison; break-before: page; break-after: page; } .comparison tbody { break-inside: avoid; }
   :root { color-scheme: light; --paper: #fff; --ink: #000; --soft: #333; --line: #bbb; --tint: #f4f4f4; --link: #000; }
   body { font-size: 10pt; } main { max-width: none; padding: 0; }
-  figure, tr, .finding { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  figure, tr, .finding, .claim { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .wide, .chart { overflow: visible; } table { font-size: 7.5pt; } th, td { padding: .15rem .35rem; white-space: normal; }
   .chart svg { max-width: 100%; height: auto; }
   .vega-embed details, .live .interactive { display: none; }

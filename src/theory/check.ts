@@ -62,23 +62,23 @@ export interface ClaimInput {
   readonly correction?: { readonly claimed: number; readonly text: string };
 }
 
-/** Compares. A corrected claim that turns out to hold as it was stated holds; one whose correction does not hold fails. */
-export function claim({ measured: given, within, ...input }: ClaimInput): Claim {
+/** Compares. A corrected claim that turns out to hold as it was stated holds, and is compared with what was stated; one whose
+ *  correction does not hold fails. */
+export function claim({ measured: given, correction, ...input }: ClaimInput): Claim {
   const values = typeof given === "number" ? [given] : given;
   const measured = median(values);
-  const { predicted, tolerance, correction, ...words } = input;
-  const error = relativeError(measured, predicted);
-  const isWithin = !within || (measured >= within[0] && measured <= within[1]);
-  const holds = error <= tolerance && isWithin;
-  const asStated = correction && relativeError(measured, correction.claimed) <= tolerance;
+  const { tolerance, within } = input;
+  const agrees = (predicted: number): boolean =>
+    relativeError(measured, predicted) <= tolerance && (!within || (measured >= within[0] && measured <= within[1]));
+  const asStated = correction !== undefined && agrees(correction.claimed);
+  const predicted = asStated ? correction.claimed : input.predicted;
   const [low, high] = extent(values);
   return {
-    ...words,
+    ...input,
     predicted,
     measured,
-    relativeError: error,
-    tolerance,
-    verdict: asStated ? "holds" : !holds ? "fails" : correction ? "corrected" : "holds",
+    relativeError: relativeError(measured, predicted),
+    verdict: !agrees(predicted) ? "fails" : correction && !asStated ? "corrected" : "holds",
     ...(correction && !asStated && { correction }),
     ...(values.length > 1 && { spread: { seeds: values.length, low, high } }),
   };

@@ -1,0 +1,150 @@
+import { withoutDropout } from "../engine/linearize.ts";
+import { UserError } from "../errors.ts";
+import { stream } from "../random.ts";
+import { type Player, parameterSpecs, sizeOf } from "../stage.ts";
+import { mean, standardDeviation } from "../statistics.ts";
+import type { CurvatureRow } from "../types.ts";
+import { displaced } from "./displacement.ts";
+import type { Instrument, Subject } from "./instrument.ts";
+import { inner, norm, scale, signs } from "./vectors.ts";
+
+/** How hard to try, and how far a step of the finite difference goes. */
+export interface HessianEffort {
+  /** Length of a step in parts of ||theta||: along an eigenvector, which may be a few parameters' own affair, and along
+   *  random signs, where all move a little and a longer one is as good. */
+  readonly step: { readonly eigenvalue: number; readonly trace: number };
+  readonly probes: number;
+  /** A power iteration ends where one more changes the eigenvalue by less than this part of it ... */
+  readonly tolerance: number;
+  /** ... or here. */
+  readonly maxIterations: number;
+  /** The largest network taken on, in parameters: every product is two gradients on every batch. */
+  readonly largest: number;
+}
+
+export const usualHessianEffort: HessianEffort = {
+  step: { eigenvalue: 1e-3, trace: 1e-2 },
+  probes: 16,
+  tolerance: 1e-4,
+  maxIterations: 100,
+  largest: 2_000_000,
+};
+
+type Product = (v: Float64Array<ArrayBuffer>, step: number) => Promise<Float64Array<ArrayBuffer>>;
+
+interface Found {
+  readonly row: Pick<CurvatureRow, "value" | "count" | "residual" | "disagreement">;
+  readonly magnitude: number;
+}
+
+/** The Hessian H of the loss on the batches, without dropout or label smoothing: its largest eigenvalue by power iteration,
+ *  and its trace as the mean of z^T H z over vectors z of random signs (Hutchinson 1990).
+ *  H v = (g(theta + h v) - g(theta - h v)) / 2h with the engine's gradients g: the error of that grows with h^2 through
+ *  curvature and with 1 / h through rounding, and how far h and h/2 disagree shows its size. A ReLU's kinks that lie within a
+ *  step count as curvature, as they do in a mean over much data; on little data they make the number uncertain. */
+export async function hessianRows(
+  subject: Subject,
+  { step, probes, tolerance, maxIterations, largest }: HessianEffort = usualHessianEffort,
+): Promise<CurvatureRow[]> {
+  const { player, seed, onProgress } = subject;
+  const specs = [...parameterSpecs([player]).values()];
+  const size = specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  if (size > largest)
+    throw new UserError(
+      `hessian: expected a network of at most ${largest} parameters, got ${size}; name the other instruments alone, or ` +
+        "measure a smaller network",
+    );
+  const product = hessianProduct(subject);
+  const work = 2 * maxIterations + probes;
+  let done = 0;
+  const times: Product = (v, step) => {
+    onProgress?.(Math.min(++done, work), work);
+    return product(v, step);
+  };
+
+  /** The eigenvalue of H + shift I that is largest in magnitude, less `shift`, and ||H v|| of the last iterate. */
+  const eigenvalue = async (shift: number): Promise<Found> => {
+    let v = stream(seed, "hessian/start").normal(new Float64Array(size));
+    scale(v, 1 / norm(v));
+    let before = Infinity;
+    for (let count = 1; ; count++) {
+      const moved = await times(v, step.eigenvalue);
+      const value = inner(v, moved);
+      if (Math.abs(value - before) <= tolerance * Math.abs(value) || count === maxIterations) {
+        const half = inner(v, await times(v, step.eigenvalue / 2));
+        const residual = norm(moved.map((x, i) => x - value * v[i]!)) / Math.abs(value);
+        const disagreement = Math.abs((half - value) / value);
+        return { row: { value, count, residual, disagreement }, magnitude: norm(moved) };
+      }
+      before = value;
+      for (let i = 0; i < size; i++) moved[i]! += shift * v[i]!;
+      v = scale(moved, 1 / norm(moved));
+    }
+  };
+  const rows: CurvatureRow[] = [];
+  const nothing = { standardError: NaN, parameters: size };
+  const first = await eigenvalue(0);
+  // What is largest in magnitude may lie below 0, or two of opposite signs may hold each other up. With the magnitude added
+  // to all of them the largest is the largest in magnitude too.
+  const isTop = first.row.value > 0 && first.row.residual < 0.5;
+  const top = isTop ? first : await eigenvalue(first.magnitude);
+  rows.push({ quantity: "top-eigenvalue", ...top.row, ...nothing });
+  if (!isTop && first.row.value < 0) rows.push({ quantity: "bottom-eigenvalue", ...first.row, ...nothing });
+
+  const [values, halves]: [number[], number[]] = [[], []];
+  done = work - probes;
+  for (let probe = 0; probe < probes; probe++) {
+    const z = signs(stream(seed, "hessian/probe").uniform(new Float64Array(size), probe));
+    const v = scale(z, 1 / Math.sqrt(size));
+    halves.push(size * inner(v, await product(v, step.trace / 2)));
+    values.push(size * inner(v, await times(v, step.trace)));
+  }
+  const value = mean(values);
+  rows.push({
+    quantity: "trace",
+    value,
+    standardError: standardDeviation(values) / Math.sqrt(probes),
+    count: probes,
+    residual: NaN,
+    disagreement: Math.abs((mean(halves) - value) / value),
+    parameters: size,
+  });
+  return rows;
+}
+
+/** v -> H v for v with norm 1, parameters one after another as the player lists them; steps are in parts of ||theta||. */
+function hessianProduct({ engine, player, parameters, batches }: Subject): Product {
+  const evaluated: Player = { ...player, stages: player.stages.map(withoutDropout) };
+  const paths = [...parameterSpecs([player]).keys()];
+  const sizes = paths.map((path) => parameters.get(path)!.data.length);
+  let size = 0;
+  const starts = sizes.map((one) => (size += one) - one);
+  const targets = batches.reduce((sum, { tokens }) => sum + tokens, 0);
+  const length = norm(paths.map((path) => norm(parameters.get(path)!.data)));
+
+  const addGradient = async (into: Float64Array, factor: number): Promise<void> => {
+    for (const batch of batches) {
+      const options = { step: 0, seed: 0, tapped: false };
+      const { gradients } = await engine.differentiate(evaluated, parameters, batch, options);
+      for (const [p, path] of paths.entries()) {
+        const gradient = gradients.get(path)!;
+        const weight = (factor * batch.tokens) / targets;
+        for (let i = 0; i < gradient.length; i++) into[starts[p]! + i]! += weight * gradient[i]!;
+      }
+    }
+  };
+  return async (v, step) => {
+    const h = step * length;
+    const direction = new Map(paths.map((path, p) => [path, v.subarray(starts[p]!, starts[p]! + sizes[p]!)]));
+    const result = new Float64Array(size);
+    for (const sign of [1, -1])
+      await displaced(parameters, [{ amount: sign * h, direction }], () => addGradient(result, sign / (2 * h)));
+    return result;
+  };
+}
+
+export const hessian: Instrument = {
+  name: "hessian",
+  summary: "curvature of the loss on a small model: the Hessian's top eigenvalue, and its trace",
+  measure: async (subject) => ({ kind: "curvature", rows: await hessianRows(subject) }),
+};
