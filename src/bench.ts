@@ -70,8 +70,9 @@ export async function timeSteps(shape: Shape, threads: number, steps: number, wa
 }
 
 /** What the probes of each preset cost in one process: milliseconds of a step without probes, and how much longer a step takes
- *  with them, as a ratio. All take turns, a different one first in every round, so that what slows the machine for a
- *  while slows all; each step is compared with that without probes of its own round. */
+ *  with them, as a ratio. All take turns, in another order every round, so that what slows the machine for a while slows all,
+ *  and each step is compared with that without probes of its own round. A turn is two steps, of which the second counts: the
+ *  first finds in the caches what another preset has left there, as no step of a real run does. */
 export async function timeProbes(
   shape: Shape,
   threads: number,
@@ -83,10 +84,12 @@ export async function timeProbes(
     const sets = [{ name: "none", record: [] as readonly string[] }, ...presets];
     const milliseconds: number[] = [];
     const ratios: Record<string, number[]> = Object.fromEntries(presets.map(({ name }) => [name, []]));
+    const order = stream(1, "order");
     for (let round = 0; round < warmup + rounds; round++) {
       const took = new Map<string, number>();
-      for (let i = 0; i < sets.length; i++) {
-        const { name, record } = sets[(round + i) % sets.length]!;
+      for (const i of order.permutation(sets.length, round)) {
+        const { name, record } = sets[i]!;
+        await step(record);
         took.set(name, await step(record));
       }
       if (round < warmup) continue;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { RunConfig } from "./config/schema.ts";
 import { loadTranslationData, type TranslationData } from "./data/batches.ts";
 import { createEngine } from "./engine/select.ts";
+import { UserError } from "./errors.ts";
 import { transformer } from "./models/transformer.ts";
 import * as probes from "./probes/index.ts";
 import type { Probe } from "./probes/probe.ts";
@@ -129,6 +130,12 @@ export async function prepare(config: RunConfig, dataset: Dataset): Promise<Trai
   const players = buildPlayers(config, dataset);
   const steps = config.train.steps ?? config.train.epochs! * dataset.stepsPerEpoch;
   const { optimizer, schedule, clipNorm, evaluateEverySteps, checkpointEverySteps } = config.train;
+  const { batches } = config.probes;
+  if (batches !== undefined && batches > dataset.stepsPerEpoch)
+    throw new UserError(
+      `probes.batches: expected at most ${dataset.stepsPerEpoch}, the batches of an epoch, got ${batches}: beyond them the same ` +
+        `sentences would be compared; lower probes.batches or train.batch`,
+    );
   const parameters = initialize(players, config.seed);
   const engine = await createEngine(config.engine, { threads: config.threads });
   await profile(players, parameters, engine, dataset.batchAt(0), config.seed);
@@ -143,7 +150,7 @@ export async function prepare(config: RunConfig, dataset: Dataset): Promise<Trai
     learningRate: learningRateOf(schedule, { peak: optimizer.learningRate, steps, width: config.model.width }),
     clipNorm,
     probes: recordingProbes(config.probes.record),
-    ...(config.probes.batches !== undefined && { batches: config.probes.batches }),
+    ...(batches !== undefined && { batches }),
     isProbed: probeSchedule(config.probes),
     evaluateEverySteps,
     checkpointEverySteps,

@@ -67,6 +67,8 @@ export const bench = verb({
     }
     if (what === "probes") {
       const { extent } = await import("../statistics.ts");
+      const { presets } = await import("../probes/presets.ts");
+      const presetRhythms = presets.map(({ name, everySteps }) => `${name} ${everySteps}`).join(", ");
       const facts = conditions(threads, rounds, null);
       if (facts.loadBefore > 0.5) say(`the machine is busy (load ${facts.loadBefore.toFixed(1)}): ratios will scatter`);
       const lines = [];
@@ -87,7 +89,8 @@ export const bench = verb({
       const under =
         `${facts.cpu}, ${facts.cores} cores, load ${facts.loadBefore.toFixed(2)} before; ${threads} thread(s); what a measured step takes ` +
         `beyond one without probes, in turns in one process, each compared with its own round: median (lowest to highest) of ` +
-        `${rounds} rounds; full measures every 10 steps unless told otherwise, so a tenth of its cost falls on each`;
+        `${rounds} rounds. Steps between measurements: ${presetRhythms}, unless told otherwise. The optimizer adds up the moments of ` +
+        `every update as it goes, in steps without probes too`;
       print({ quiet, json }, { ...facts, lines }, () => {
         return `${table(["layers, width", "ms/step without", ...names], rows)}\n${under}`;
       });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { RunIdentity } from "../runs/run-folder.ts";
 import * as folder from "../runs/run-folder.ts";
 import { claim } from "../runs/lease.ts";
-import { messageOf } from "../errors.ts";
+import { messageOf, UserError } from "../errors.ts";
 import type { Progress } from "../types.ts";
 import { exitCodes, TryAgainError } from "./verb.ts";
 
@@ -91,7 +91,13 @@ export function interruption(): { signal: AbortSignal; abort(): void; dispose():
 }
 
 /** Folder of an experiment below `--out`. */
-export const experimentFolder = (out: string, name: string): string => join(out, name);
+export function experimentFolder(out: string, name: string): string {
+  if (name === "verify")
+    throw new UserError(
+      `name: expected another name than verify, since \`fathom verify\` writes to ${join(out, name)}; rename the experiment`,
+    );
+  return join(out, name);
+}
 
 /** One line about how a run ended. */
 export function resultLine({ runDir, status, reason, finishedBefore }: RunResult): string {

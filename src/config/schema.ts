@@ -315,7 +315,9 @@ const probesSchema = (names: Registries) =>
   z
     .strictObject({
       preset: oneOf(names.presets, "probes that go together, instead of a record; light if neither is given").nullish(),
-      everySteps: positive("steps between measurements; 1 if not given, 10 with preset full").nullish(),
+      everySteps: positive(
+        "steps between measurements; if not given 1, 2 with preset standard, 10 with preset full",
+      ).nullish(),
       schedule: z
         .literal("logarithmic")
         .nullish()
@@ -336,7 +338,12 @@ const probesSchema = (names: Registries) =>
       if (everySteps && schedule) exactlyOne(context, "probes", ["everySteps", "schedule"], [everySteps, schedule]);
       if (preset && record) exactlyOne(context, "probes", ["preset", "record"], [preset, record]);
       const chosen = record ? undefined : names.presets.find(({ name }) => name === (preset ?? "light"));
-      const recorded = record ?? [...chosen!.record];
+      const recorded = record ?? chosen?.record.slice();
+      if (!recorded) {
+        // A configuration that was resolved before names its probes.
+        context.addIssue({ code: "custom", path: [], message: "expected probes.record, the list of probes; add it" });
+        return z.NEVER;
+      }
       const compares = names.probes.flatMap(({ name, comparesBatches }) =>
         recorded.includes(name) ? [comparesBatches] : [],
       );
@@ -365,7 +372,6 @@ const runShape = (names: Registries) => ({
   name: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "expected letters, digits, dots, hyphens and underscores (at most 64)")
-    .refine((name) => name !== "verify", "expected another name, since `fathom verify` writes to a folder of that name")
     .describe("name of the experiment and of its folder"),
   seed: z.int().min(0).default(1).describe("seed of every random stream"),
   engine: z

@@ -223,21 +223,30 @@ function traceStage(
 
 /** Appends the measuring of tensors: of each the largest |x| = m and the sum of x^2, all in one vector. Squares leave float32's
  *  range where x is below 1e-19 or above 1e19, as vanishing gradients are: `scaled` adds the sum of (x / m)^2, which costs half
- *  as much again. */
+ *  as much again. Tensors are reduced as they are: a view of one that is in use elsewhere is a copy in ONNX Runtime, and took
+ *  longer than the reductions. */
 function measure(tensors: readonly Tensor[], recorder: Recorder, taps: Measured["taps"]): string {
+  const rank = Math.max(1, tensors[0]!.rank);
   const numbers = tensors.flatMap((tensor) => {
-    const size = tensor.size;
-    const flat = recorder.node("Reshape", [recorder.nameOf(tensor), recorder.integers([size])], [size]);
-    const axis = recorder.integers([0]);
-    const reduced = (op: string, x: string): string => recorder.node(op, [x, axis], [1], { keepdims: 1 });
-    const largest = reduced("ReduceMax", recorder.node("Abs", [flat], [size]));
-    const plain = [largest, reduced("ReduceSumSquare", flat)];
-    if (taps === "plain") return plain;
-    // The least normal number, so that all zeros give 0 and not 0 / 0.
-    const divisor = recorder.node("Max", [largest, recorder.scalar(2 ** -126)], [1]);
-    return [...plain, reduced("ReduceSumSquare", recorder.node("Div", [flat, divisor], [size]))];
+    const { shape } = tensor;
+    const x = recorder.nameOf(tensor);
+    const one = shape.map(() => 1);
+    const reduced = (op: string, x: string): string => recorder.node(op, [x], one, { keepdims: 1 });
+    const largest = reduced("ReduceMax", recorder.node("Abs", [x], shape));
+    const found = [largest, reduced("ReduceSumSquare", x)];
+    if (taps === "scaled") {
+      // The least normal number, so that all zeros give 0 and not 0 / 0.
+      const divisor = recorder.node("Max", [largest, recorder.scalar(2 ** -126)], one);
+      found.push(reduced("ReduceSumSquare", recorder.node("Div", [x, divisor], shape)));
+    }
+    const ones = new Array<number>(rank).fill(1);
+    return shape.length === rank
+      ? found
+      : found.map((name) => recorder.node("Reshape", [name, recorder.integers(ones)], ones));
   });
-  return recorder.node("Concat", numbers, [numbers.length], { axis: 0 });
+  const count = numbers.length;
+  const column = recorder.node("Concat", numbers, [count, ...new Array<number>(rank - 1).fill(1)], { axis: 0 });
+  return recorder.node("Reshape", [column, recorder.integers([count])], [count]);
 }
 
 /** Forward and backward as one program, or the forward alone where there is no gradient. */

@@ -98,7 +98,7 @@ export function layerStage(
         );
         x = context.tap(sublayer, "stream", connected);
       }
-      context.reading("layer", "angular-distance", () => angularDistance(written, x));
+      context.reading("layer", "angular-distance", () => angularDistance(layerInput, x));
       return { ...remembered, [stack]: context.tap("layer", "stream", x) };
     },
   };

@@ -1,5 +1,6 @@
 // Numbers about the forward that stages offer to probes: each a tensor of rank 1, one number or one a head. All are means or
-// extremes over every position of the batch, padding included, as the norms at the taps are.
+// extremes over every position of the batch, padding included, as the norms at the taps are: a quarter of the positions and
+// more where sentences differ in length.
 import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { attentionScores } from "../ops/index.ts";
@@ -17,15 +18,15 @@ export function attentionEntropy(q_BHTK: Tensor, k_BHSK: Tensor, mask: Tensor): 
   return tf.mean(entropy_BHT, [0, 2]);
 }
 
-/** Largest attention score of each head before the softmax, q k / sqrt(K), masked pairs left out. Returns [H]. Its growth goes
- *  before divergence (Wortsman et al. 2023, section 3.1). */
+/** Largest attention score of each head before the softmax, q k / sqrt(K), masked pairs left out. Returns [H]. By rows
+ *  first, whose largest the entropy has as well. Its growth goes before divergence (Wortsman et al. 2023, section 3.1). */
 export const largestAttentionLogit = (q_BHTK: Tensor, k_BHSK: Tensor, mask: Tensor): Tensor =>
-  tf.max(attentionScores(q_BHTK, k_BHSK, mask), [0, 2, 3]);
+  tf.max(tf.max(attentionScores(q_BHTK, k_BHSK, mask), -1), [0, 2]);
 
 /** Share of hidden units that are above 0 at no position of the batch. Returns [1]. By sums of what is above 0, since a maximum
  *  over rows costs three times as much. */
 export function deadUnits(h_BTF: Tensor): Tensor {
-  const above_F = tf.sum(tf.relu(tf.reshape(h_BTF, [-1, h_BTF.shape.at(-1)!])), 0);
+  const above_F = tf.sum(tf.relu(h_BTF), [0, 1]);
   return tf.reshape(tf.mean(tf.cast(tf.lessEqual(above_F, 0), "float32")), [1]);
 }
 
@@ -42,11 +43,13 @@ export function angularDistance(x: Tensor, y: Tensor): Tensor {
   return tf.reshape(tf.mul(tf.mean(tf.atan(tf.sqrt(tf.div(opposite, adjacent)))), 2 / Math.PI), [1]);
 }
 
-/** How much of a sublayer's output x' is the branch's doing: |x' - x'_0|^2 / (|x' - x'_0|^2 + |x'_0|^2), x'_0 what the scheme makes
- *  of the stream and a branch of zeros, norms over the whole batch. For x' = x + F it is |F|^2 / (|F|^2 + |x|^2): 0 at ReZero's
- *  start, 1/2 where branch and stream are of one size. Returns [1]. */
+/** How much of a sublayer's output x' is the branch's doing: the share of |x'|^2 that does not lie along x'_0, what the scheme makes of
+ *  the stream and a branch of zeros: 1 - (x' x'_0)^2 / (|x'|^2 |x'_0|^2), products over the whole batch. For x' = x + F with F
+ *  orthogonal to x it is |F|^2 / (|F|^2 + |x|^2), and a norm after the sum, which scales both, changes nothing: 0 at ReZero's start,
+ *  1/2 where branch and stream are of one size, 1 where nothing is left of the stream. Returns [1]. */
 export function branchShare(withBranch: Tensor, without: Tensor): Tensor {
-  const branch = tf.sum(tf.square(tf.sub(withBranch, without)));
-  const skip = tf.sum(tf.square(without));
-  return tf.reshape(tf.div(branch, tf.maximum(tf.add(branch, skip), 2 ** -126)), [1]);
+  const product = (a: Tensor, b: Tensor): Tensor => tf.sum(tf.mul(a, b));
+  const sizes = tf.mul(product(withBranch, withBranch), product(without, without));
+  const along = tf.div(tf.square(product(withBranch, without)), tf.maximum(sizes, 2 ** -126));
+  return tf.reshape(tf.maximum(tf.sub(1, along), 0), [1]);
 }

@@ -13,7 +13,7 @@ export const angularDistance: Plot = {
   summary: "angle by which every layer turns the residual stream, at the first step and at the end",
   title,
   caption:
-    "Each point is the angle between the residual stream before and after one layer, in parts of π, averaged over all positions of one batch: 0 where a layer changes at most the stream's length, 0.5 where it leaves nothing of its direction. " +
+    "Each point is the angle between the residual stream before and after one layer, in parts of π, averaged over all positions of one batch (padding included): 0 where a layer changes at most the stream's length, 0.5 where it leaves nothing of its direction. " +
     "Deep layers near 0 are layers the network could almost do without, as Sun et al. 2025 find in pre-LN; that does not say that they learn nothing, since small turns add up.",
   requires: ["angular-distance"],
   spec: (data) =>

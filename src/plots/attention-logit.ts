@@ -15,7 +15,7 @@ export const attentionLogit: Plot = {
   summary: "largest attention score of every layer, at the first step and at the end",
   title,
   caption:
-    "Each point is the largest attention score q·k / √K before the softmax in one layer, over its heads and one batch, masked pairs left out. " +
+    "Each point is the largest attention score q·k / √K before the softmax in one layer, over its heads and one batch, masked keys left out. " +
     "A few units are healthy. Growth to tens and beyond makes rows one-hot, starves queries and keys of gradient, and goes before divergence at large learning rates (Wortsman et al. 2023).",
   requires: ["attention-logit"],
   spec: (data) => profileGrid(data, measure, { title: title(data), axisTitle: "largest logit", scale: "linear" }),

@@ -13,8 +13,9 @@ export const branchShare: Plot = {
   summary: "share of the residual branches in what their sublayers write, by layer",
   title,
   caption:
-    "Each point is the share that residual branches have in the output of their sublayers, averaged over the sublayers of a layer: |x′ − x′₀|² / (|x′ − x′₀|² + |x′₀|²), where x′₀ is what the scheme makes of a branch of zeros. " +
-    "1/2 means that branch and stream weigh the same; near 0 a layer adds nothing that the network would notice. In pre-LN the share falls with depth, since the stream grows; post-LN keeps it level.",
+    "Each point is the share that residual branches have in the output of their sublayers, averaged over the sublayers of a layer: the part of |x′|² that does not lie along what the scheme makes of a branch of zeros, over one batch, padding included. " +
+    "For x′ = x + F it is |F|² / (|F|² + |x|²) where the two are orthogonal, and a norm behind the sum changes nothing, so that schemes can be compared. 1/2 means that branch and stream weigh the same; near 0 a layer adds nothing that the network would notice. " +
+    "In pre-LN the share falls with depth, since the stream grows; post-LN keeps it level.",
   requires: ["branch-share"],
   spec: (data) => profileGrid(data, measure, { title: title(data), axisTitle: "branch share", scale: "linear" }),
 };

@@ -20,16 +20,24 @@ export interface LayerSeries {
 /** The order in which signal passes the stacks; others follow as they appear. */
 const flow = ["embedding", "encoder", "decoder", "generator", "discriminator", "output"];
 
+/** What stands for the whole of a layer, of quantities whose other rows are parts of it. */
+const wholeLayer = new Map<Quantity | ReadingQuantity, string>([
+  ["activation", "stream"],
+  ["activation-gradient", "stream"],
+  ["expected-gradient", "all"],
+  ["mean-gradient-norm", "all"],
+]);
+
 /** Whether a row counts towards its layer's norm of `quantity`: of the activation quantities the residual stream alone
- *  (branches are parts of it), of the parameter quantities every parameter. */
+ *  (branches are parts of it), of what several batches show the row of the whole layer, of the parameter quantities every
+ *  parameter. */
 export function counts(
   row: Pick<LayerRow, "quantity" | "component" | "parameter">,
   quantity: Quantity | ReadingQuantity,
 ): boolean {
   if (row.quantity !== quantity) return false;
-  return quantity === "activation" || quantity === "activation-gradient"
-    ? row.component === "layer" && row.parameter === "stream"
-    : true;
+  const parameter = wholeLayer.get(quantity);
+  return parameter === undefined || (row.component === "layer" && row.parameter === parameter);
 }
 
 /** For every layer the norm of `quantity` over its rows, sqrt(sum l2^2), by stack (in order of flow) and layer.
@@ -84,8 +92,9 @@ export function readingSeries(
   }: { combine?: (values: readonly number[]) => number; bySublayer?: boolean } = {},
 ): LayerSeries[] {
   const rows = (run.readings ?? []).filter((row) => row.quantity === quantity && row.layer !== "");
-  const stackOf = ({ stack, component }: (typeof rows)[number]): string =>
-    bySublayer ? `${stack} ${component}` : stack;
+  const players = new Set(rows.map((row) => row.player));
+  const stackOf = ({ player, stack, component }: (typeof rows)[number]): string =>
+    `${players.size > 1 ? `${player}: ` : ""}${stack}${bySublayer ? ` ${component}` : ""}`;
   const groups = [...groupBy(rows, (row) => `${stackOf(row)}/${row.layer}`).values()];
   return groups
     .map((same): LayerSeries => {

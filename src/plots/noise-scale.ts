@@ -8,11 +8,15 @@ import { frame, hiddenNote, lineLegend, lineScales, logAxis } from "./style.ts";
 /** Measurements averaged at each point: trace and signal each, before their quotient. */
 const window = 10;
 
-/** The whole network's noise scale over the steps: the mean of the last ten traces over that of the last ten signals. */
-function scalesOf(run: RunData): { step: number; value: number }[] {
+/** The players that have one; a transformer has a single player. */
+const playersOf = (run: RunData): string[] =>
+  distinct((run.readings ?? []).flatMap(({ quantity, player }) => (quantity === "noise-scale" ? [player] : [])));
+
+/** A player's noise scale over the steps: the mean of the last ten traces over that of the last ten signals. */
+function scalesOf(run: RunData, player: string): { step: number; value: number }[] {
   const of = (quantity: string) =>
     (run.readings ?? [])
-      .filter((row) => row.stack === "all" && row.quantity === quantity)
+      .filter((row) => row.player === player && row.stack === "all" && row.quantity === quantity)
       .sort((a, b) => a.step - b.step);
   const [traces, signals] = [of("noise-trace"), of("noise-signal")];
   return traces.map(({ step }, i) => {
@@ -24,8 +28,13 @@ function scalesOf(run: RunData): { step: number; value: number }[] {
 
 /** A configuration's points, medians over its seeds. */
 function pointsOf(data: ExperimentData) {
-  return configurationsOf(data).flatMap(({ panel, line, runs }) => {
-    const measured = runs.map(scalesOf);
+  const players = distinct(data.runs.flatMap(playersOf));
+  const places = configurationsOf(data).flatMap((configuration) =>
+    players.map((player) => ({ ...configuration, player })),
+  );
+  return places.flatMap(({ panel: scheme, line, runs, player }) => {
+    const panel = [scheme, players.length > 1 ? player : ""].filter((part) => part !== "").join(" · ");
+    const measured = runs.map((run) => scalesOf(run, player));
     return distinct(measured.flatMap((points) => points.map(({ step }) => step))).flatMap((step) => {
       const values = measured
         .flatMap((points) => points.filter((point) => point.step === step).map(({ value }) => value))
@@ -54,6 +63,7 @@ function title(data: ExperimentData): string {
 function spec(data: ExperimentData): TopLevelSpec {
   const layout = layoutOf(data);
   const points = pointsOf(data);
+  const panels = distinct(points.map(({ panel }) => panel));
   const axis = logAxis(points.flatMap(({ low, high }) => [low, high]));
   const scales = lineScales(layout.lines);
   const legend = lineLegend(layout.lineTitle, layout.lines);
@@ -69,11 +79,11 @@ function spec(data: ExperimentData): TopLevelSpec {
   return {
     ...frame(title(data), [...seedNotes(data, "up to there", ""), ...hiddenNote(axis.hidden)]),
     data: { values: points },
-    facet: { field: "panel", type: "nominal", title: null, sort: [...layout.panels] },
+    facet: { field: "panel", type: "nominal", title: null, sort: panels },
     columns: 2,
     spacing: 24,
     spec: {
-      width: layout.panels.length > 1 ? 370 : 560,
+      width: panels.length > 1 ? 370 : 560,
       height: 220,
       layer: [
         {

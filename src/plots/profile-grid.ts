@@ -97,7 +97,7 @@ export function profileGrid(data: ExperimentData, measure: Measure, options: Gri
     },
     spacing: 12,
     spec: {
-      width: columns.length > 2 ? 180 : 340,
+      width: columns.length > 6 ? 130 : columns.length > 2 ? 180 : 340,
       height: layout.panels.length > 2 ? 130 : 170,
       layer: [
         {

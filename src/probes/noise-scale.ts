@@ -3,7 +3,7 @@ import type { ReadingQuantity, ReadingRow } from "../types.ts";
 import { byLayer, type Probe, sumOver } from "./probe.ts";
 
 /** The gradient noise scale tr(Sigma) / |G|^2 in targets, by layer and of the whole network: the batch size beyond which more data
- *  a step brings little. With g_k the gradients of K batches of B targets,
+ *  a step brings little. With g_k the gradients of K batches and B the harmonic mean of their targets,
  *  |G|^2 = (K |mean g_k|^2 - mean |g_k|^2) / (K - 1) (`noise-signal`) and
  *  tr(Sigma) = B K / (K - 1) (mean |g_k|^2 - |mean g_k|^2) (`noise-trace`), both without bias. Their quotient at one step is rough,
  *  and |G|^2 may come out below 0: average both over steps before dividing. McCandlish et al. 2018, appendix A.1, with a small

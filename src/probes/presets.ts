@@ -30,9 +30,10 @@ export const presets: readonly Preset[] = [
   },
   {
     name: "standard",
-    summary: "light, and how layers turn the stream, branch shares, attention, dead units, distance from the start",
+    summary:
+      "light, and how layers turn the stream, branch shares, attention, dead units, distance from the start; every 2 steps",
     record: standard,
-    everySteps: 1,
+    everySteps: 2,
   },
   {
     name: "full",

@@ -25,7 +25,7 @@ export interface Reading {
 export interface GradientSample {
   /** K. */
   readonly batches: number;
-  /** Targets a batch: their mean. */
+  /** Targets a batch: their harmonic mean, since a batch's noise goes with 1 / targets. */
   readonly targets: number;
   /** By path: moments of the mean of the K gradients. */
   readonly mean: ReadonlyMap<string, Moments>;

@@ -142,8 +142,20 @@ export const toNumber = (value: JsonNumber): number => Number(value);
  *  ones makes nine digits of it, a product and a quotient do what `toPrecision` takes three times as long for. */
 export function rounded(value: number): JsonNumber {
   if (!Number.isFinite(value)) return String(value) as JsonNumber;
-  const power = exactPowers[8 - Math.floor(Math.log10(Math.abs(value)))];
+  const power = exactPowers[placesOf(value)];
   return power === undefined ? Number(value.toPrecision(9)) : Math.round(value * power) / power;
+}
+
+/** Digits behind the point that make nine significant ones. */
+const placesOf = (value: number): number => 8 - Math.floor(Math.log10(Math.abs(value)));
+
+/** {@link rounded} as JSON. Nine digits and an exponent take a third of the time that the shortest form of a double takes. */
+function jsonOf(value: number): string {
+  const places = placesOf(value);
+  const power = exactPowers[places];
+  if (power !== undefined) return `${Math.round(value * power)}e-${places}`;
+  const number = rounded(value);
+  return typeof number === "number" ? String(number) : `"${number}"`;
 }
 
 /** 10^0 to 10^22, the powers of ten that a double holds exactly. */
@@ -159,10 +171,7 @@ function valuesLine(
   valueOf: (i: number) => number,
 ): string {
   let values = "";
-  for (let i = 0; i < count; i++) {
-    const value = rounded(valueOf(i));
-    values += (i ? "," : "") + (typeof value === "number" ? value : `"${value}"`);
-  }
+  for (let i = 0; i < count; i++) values += (i ? "," : "") + jsonOf(valueOf(i));
   return `{"type":"${type}","step":${step},"header":${header},"values":[${values}]}`;
 }
 

@@ -17,46 +17,50 @@ export async function sampleGradients(
   step: number,
 ): Promise<(own: Gradients, batch: Batch) => GradientSample> {
   const sums = new Map<string, Float64Array>();
-  const each = new Map<string, Moments[]>();
+  const others = new Map<string, Moments[]>();
   const next = new Map<string, Float32Array>();
-  let targets = 0;
-  const add = (gradients: Gradients, batch: Batch): void => {
-    targets += batch.tokens;
-    // In the order of the parameters: engines give gradients as they reach them.
+  let inverseTargets = 0;
+  /** Adds a batch's gradients to the sums and gives their moments, in the order of the parameters: engines give gradients as they
+   *  reach them. */
+  const add = (gradients: Gradients, { tokens }: Batch): Map<string, Moments> => {
+    inverseTargets += 1 / tokens;
+    const moments = new Map<string, Moments>();
     for (const path of parameters.keys()) {
       const gradient = gradients.get(path);
       if (!gradient) continue; // another player's
       let sum = sums.get(path);
       if (!sum) sums.set(path, (sum = new Float64Array(gradient.length)));
       for (let i = 0; i < sum.length; i++) sum[i]! += gradient[i]!;
-      each.set(path, [...(each.get(path) ?? []), momentsOf(gradient)]);
+      moments.set(path, momentsOf(gradient));
     }
+    return moments;
   };
   for (let k = 1; k < batches; k++) {
     const batch = dataset.batchAt(step + k);
-    const { gradients } = await engine.differentiate(player, parameters, batch, {
-      step: step + k,
-      seed,
-      tapped: false,
-    });
-    add(gradients, batch);
-    if (k === 1) for (const path of sums.keys()) next.set(path, Float32Array.from(gradients.get(path)!));
+    const options = { step: step + k, seed, tapped: false };
+    const { gradients } = await engine.differentiate(player, parameters, batch, options);
+    for (const [path, moments] of add(gradients, batch)) {
+      if (k === 1) {
+        others.set(path, []);
+        next.set(path, Float32Array.from(gradients.get(path)!));
+      }
+      others.get(path)!.push(moments);
+    }
   }
   return (own, batch) => {
-    add(own, batch);
-    const product = new Map<string, number>();
-    for (const [path, other] of next) {
-      const gradient = own.get(path)!;
-      let sum = 0;
-      for (let i = 0; i < gradient.length; i++) sum += gradient[i]! * other[i]!;
-      product.set(path, sum);
-    }
+    const each = Array.from(add(own, batch), ([path, moments]) => [path, [moments, ...others.get(path)!]] as const);
     return {
       batches,
-      targets: targets / batches,
+      targets: batches / inverseTargets,
       mean: new Map(Array.from(sums, ([path, sum]) => [path, momentsOf(sum.map((x) => x / batches))])),
-      each: new Map(Array.from(each, ([path, moments]) => [path, [moments.at(-1)!, ...moments.slice(0, -1)]])),
-      product,
+      each: new Map(each),
+      product: new Map(Array.from(next, ([path, other]) => [path, innerProduct(own.get(path)!, other)])),
     };
   };
+}
+
+function innerProduct(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
 }

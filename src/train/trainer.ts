@@ -157,7 +157,7 @@ export async function playerStep(training: Training, player: Player, batch: Batc
     readings: probes.flatMap(({ reads }) => reads ?? []),
   });
   const sample = completeSample?.(gradients, batch);
-  const distances = isNeeded("start") ? distancesFrom(training) : undefined;
+  const distances = isNeeded("start") ? distancesFrom(training, gradients) : undefined;
   const gradientMoments = new Map<string, Moments>();
   let squares = 0;
   for (const path of parameters.keys()) {
@@ -227,10 +227,11 @@ export async function startOf(
   return { outputs, parameters: new Map(isNeeded("start") ? copies : []) };
 }
 
-/** Moments of theta - theta_0 by path. */
-function distancesFrom({ start, parameters }: Training): Map<string, Moments> {
+/** Moments of theta - theta_0 by path, of the parameters that have `gradients`: the others are another player's. */
+function distancesFrom({ start, parameters }: Training, gradients: StepResult["gradients"]): Map<string, Moments> {
+  const own = [...(start?.parameters ?? [])].filter(([path]) => gradients.has(path));
   return new Map(
-    Array.from(start?.parameters ?? [], ([path, before]) => {
+    own.map(([path, before]) => {
       const { data } = parameters.get(path)!;
       let [sumSquares, max] = [0, 0];
       for (let i = 0; i < data.length; i++) {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadRun, loadSweep } from "../../src/config/load.ts";
-import { resolver } from "../../src/config/resolve.ts";
+import { checkResolved, resolver } from "../../src/config/resolve.ts";
 import { UserError } from "../../src/errors.ts";
 import { minimal, names } from "./names.ts";
 
@@ -301,4 +301,14 @@ test.each([
   const said = complaint(`${minimal}${text}\n`);
   expect(said).toContain("c.yaml:12:");
   expect(said).toContain(message);
+});
+
+test("a configuration that was resolved before and has lost its probes is told what is missing", () => {
+  const { config } = loadRun(write(minimal), [], names);
+  const { record, ...probes } = config.probes;
+  expect(record).toHaveLength(4);
+  const checked = checkResolved({ ...config, probes });
+  expect(checked.ok).toBe(false);
+  if (!checked.ok) expect(checked.problems[0]!.message).toContain("expected probes.record");
+  expect(checkResolved(config)).toEqual({ ok: true, value: config });
 });
