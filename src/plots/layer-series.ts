@@ -20,8 +20,8 @@ export interface LayerSeries {
 /** The order in which signal passes the stacks; others follow as they appear. */
 const flow = ["embedding", "encoder", "decoder", "generator", "discriminator", "output"];
 
-/** What stands for the whole of a layer, of quantities whose other rows are parts of it. */
-const wholeLayer = new Map<Quantity | ReadingQuantity, string>([
+/** The parameter that stands for the whole of a layer, of quantities whose other rows are parts of it. */
+export const wholeLayer = new Map<Quantity | ReadingQuantity, string>([
   ["activation", "stream"],
   ["activation-gradient", "stream"],
   ["expected-gradient", "all"],

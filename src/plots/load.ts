@@ -4,7 +4,7 @@ import { readExperiment, type ExperimentRun } from "../runs/experiment.ts";
 import { readLayers, readMetrics, readReadings } from "../runs/tables.ts";
 import type { LayerRow } from "../types.ts";
 import type { ExperimentData } from "./experiment.ts";
-import { counts } from "./layer-series.ts";
+import { counts, wholeLayer } from "./layer-series.ts";
 
 /** An experiment's rows, and its runs with their folders and configurations. */
 export interface LoadedExperiment {
@@ -48,7 +48,7 @@ export function summed(rows: readonly LayerRow[]): LayerRow[] {
   }
   return Array.from(groups.values(), ({ first, squares, max, count }) => ({
     ...first,
-    ...(first.quantity.startsWith("activation") ? {} : { component: "all", parameter: "all" }),
+    ...(wholeLayer.has(first.quantity) ? {} : { component: "all", parameter: "all" }),
     l2: Math.sqrt(squares),
     rms: Math.sqrt(squares / count),
     max,

@@ -4,11 +4,14 @@ import { expect, test } from "vitest";
 import { attentionEntropy } from "../../src/plots/attention-entropy.ts";
 import { attentionLogit } from "../../src/plots/attention-logit.ts";
 import { branchShare } from "../../src/plots/branch-share.ts";
+import { expectedGradient } from "../../src/plots/expected-gradient.ts";
 import type { ExperimentData } from "../../src/plots/experiment.ts";
 import { gradientCoherence } from "../../src/plots/gradient-coherence.ts";
+import { counts } from "../../src/plots/layer-series.ts";
+import { summed } from "../../src/plots/load.ts";
 import { noiseScale } from "../../src/plots/noise-scale.ts";
 import { unmet } from "../../src/plots/plot.ts";
-import type { ReadingQuantity, ReadingRow } from "../../src/types.ts";
+import type { LayerRow, ReadingQuantity, ReadingRow } from "../../src/types.ts";
 import { syntheticExperiment } from "./synthetic.ts";
 
 /** The synthetic experiment with readings: `value` of a place and step, times 1 plus a tenth of the seed. */
@@ -122,4 +125,22 @@ test("the noise scale averages trace and signal before it divides, and leaves ou
     [2, 55, 60],
   ]);
   compile(noiseScale.spec(data));
+});
+
+test("norm of the mean and mean of the norms stand beside each other, of layers as wholes", () => {
+  const data = syntheticExperiment({ schemes: ["pre-ln"], depths: [2], steps: 2 });
+  const row = { step: 0, player: "model", stack: "encoder", rms: 1, max: 1, count: 9 };
+  const layers = [0, 1].flatMap((layer): LayerRow[] => [
+    { ...row, layer, component: "feed-forward", parameter: "in/weight", quantity: "expected-gradient", l2: 100 },
+    { ...row, layer, component: "layer", parameter: "all", quantity: "expected-gradient", l2: 3 },
+    { ...row, layer, component: "layer", parameter: "all", quantity: "mean-gradient-norm", l2: 4 + layer },
+  ]);
+  const kept = summed(layers.filter((one) => counts(one, one.quantity)));
+  const measured = { ...data, runs: data.runs.map((run) => ({ ...run, layers: kept })) };
+  expect(unmet(expectedGradient, measured)).toBeUndefined();
+  const rows = rowsOf(expectedGradient.spec(measured));
+  expect(rows.filter(({ column }) => column.endsWith("step 0")).map(({ column, value }) => [column, value])).toEqual([
+    ["encoder, norm of the mean, step 0", [3, 3]],
+    ["encoder, mean of norms, step 0", [4, 5]],
+  ]);
 });
