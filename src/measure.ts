@@ -1,7 +1,8 @@
 // Measures a trained network on demand: the run's configuration and checkpoint in, tables and figures out.
-import { existsSync, readdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { stringify } from "csv-stringify/sync";
+import { interruptible } from "./engine/interruptible.ts";
 import { UserError } from "./errors.ts";
 import * as instruments from "./instruments/index.ts";
 import type { Instrument, Subject } from "./instruments/instrument.ts";
@@ -11,8 +12,8 @@ import { specText } from "./plots/render.ts";
 import { lookup, members } from "./registry.ts";
 import { loadData, prepare } from "./run.ts";
 import { ensureFolder, writeWhole } from "./runs/files.ts";
-import { readConfig } from "./runs/run-folder.ts";
-import { thinned } from "./statistics.ts";
+import { readConfig, readRun, type RunRecord } from "./runs/run-folder.ts";
+import { distinct, thinned } from "./statistics.ts";
 import { loadCheckpoint } from "./train/checkpoint.ts";
 import type { Batch, Measurement } from "./types.ts";
 
@@ -24,10 +25,12 @@ export interface MeasureOptions {
   readonly step?: number;
   /** How many dev batches. */
   readonly batches: number;
+  /** Once aborted, the instrument under way ends and leaves nothing. */
+  readonly signal: AbortSignal;
   readonly onProgress?: (instrument: string, done: number, of: number) => void;
 }
 
-/** What an instrument has found and where it was written, or why it could not measure. */
+/** What an instrument has found and where it was written: table, and figure where there is a finite number to draw. */
 export interface Measured {
   readonly instrument: string;
   readonly player: string;
@@ -38,35 +41,43 @@ export interface Measured {
 
 export interface MeasureResult {
   readonly folder: string;
+  /** How the run ended, and of one that diverged or failed why; absent where the run does not say. */
+  readonly run?: Pick<RunRecord, "status" | "reason">;
   readonly step: number;
   readonly batches: number;
   readonly tokens: number;
   readonly results: readonly Measured[];
+  /** Instruments that refuse this network, and why. */
   readonly refused: readonly { readonly instrument: string; readonly reason: string }[];
+  /** Whether the signal ended it early: `results` are then those of the instruments that were done. */
+  readonly interrupted: boolean;
 }
 
-/** Measures the run in `runDir` and writes `<runDir>/measure/step-<step>/<instrument>.csv`, its figure beside it. An instrument
- *  that was named and refuses the network is a `UserError`; without names it is left out and said so. */
+/** Measures the run in `runDir` and writes `<runDir>/measure/step-<step>/<instrument>.csv`, its figure beside it, as each
+ *  instrument ends. An instrument that was named and refuses the network is a `UserError`; without names it is left out and
+ *  said so. */
 export async function measureRun(
   runDir: string,
-  { names, step: wanted, batches: count, onProgress }: MeasureOptions,
+  { names, step: wanted, batches: count, signal, onProgress }: MeasureOptions,
 ): Promise<MeasureResult> {
   const chosen =
     names.length > 0
-      ? names.map((name) => lookup<Instrument>("instrument", instruments, name))
+      ? distinct(names).map((name) => lookup<Instrument>("instrument", instruments, name))
       : [...members<Instrument>(instruments).values()];
   if (!Number.isInteger(count) || count < 1)
     throw new UserError(`--batches: expected a whole number, at least 1, got ${count}`);
+  refuseOtherFolders(runDir);
   const config = readConfig(runDir);
   const checkpoint = checkpointAt(runDir, wanted);
   const { dataset } = await loadData(config);
-  const { players, parameters, engine, seed } = await prepare(config, dataset);
+  const { players, parameters, engine: fresh, seed } = await prepare(config, dataset);
+  const engine = interruptible(fresh, signal);
   try {
     const step = checkpoint === undefined ? 0 : loadCheckpoint(checkpoint, parameters).step;
     const batches = devBatches(dataset.evaluation.dev, count);
     const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
     const folder = join(runDir, "measure", `step-${String(step).padStart(8, "0")}`);
-    ensureFolder(folder);
+    ensureFolder(folder, "what is measured of a run is kept in its folder");
     const context = { run: basename(runDir), step, batches: batches.length, tokens };
     const results: Measured[] = [];
     const refused: { instrument: string; reason: string }[] = [];
@@ -81,26 +92,75 @@ export async function measureRun(
           masks: { encoder: "sourceMask", decoder: "labelWeights" },
           onProgress: (done, of) => onProgress?.(name, done, of),
         };
+        if (signal.aborted) break;
         try {
           const measurement = await measure(subject);
           const base = join(folder, players.length > 1 ? `${player.name}-${name}` : name);
           const spec = measurementSpec(measurement, context);
-          const svg = await svgOf(name, spec);
-          writeWhole(`${base}.csv`, csvOf(measurement));
-          writeWhole(`${base}.vl.json`, specText(spec));
-          writeWhole(`${base}.svg`, svg);
-          const files = ["csv", "vl.json", "svg"].map((extension) => `${base}.${extension}`);
+          const files = await writeFiles(base, name, measurement, spec);
           const title = measurementTitle(measurement);
           results.push({ instrument: name, player: player.name, title, measurement, files });
         } catch (error) {
-          if (!(error instanceof UserError) || names.length > 0) throw error;
+          if (signal.aborted) break;
+          if (!(error instanceof UserError)) throw error;
+          if (names.length > 0) throw new UserError(`${name}: ${error.message}`, { cause: error });
           refused.push({ instrument: name, reason: error.message });
         }
       }
-    return { folder, step, batches: batches.length, tokens, results, refused };
+    if (results.length === 0) discardEmpty(folder);
+    const record = readRun(runDir);
+    return {
+      folder,
+      ...(record && { run: { status: record.status, reason: record.reason } }),
+      ...{ step, batches: batches.length, tokens, results, refused, interrupted: signal.aborted },
+    };
   } finally {
     await engine.dispose();
   }
+}
+
+/** Writes table and figure, and says where; a figure of an earlier call goes where there is none now. */
+async function writeFiles(
+  base: string,
+  name: string,
+  measurement: Measurement,
+  spec: ReturnType<typeof measurementSpec>,
+): Promise<string[]> {
+  const [csv, json, svg] = ["csv", "vl.json", "svg"].map((extension) => `${base}.${extension}`) as [
+    string,
+    string,
+    string,
+  ];
+  // Drawn before anything is written: table and figure are of one measurement.
+  const picture = spec && (await svgOf(name, spec));
+  writeWhole(csv, csvOf(measurement));
+  if (!spec || !picture) {
+    for (const file of [json, svg]) rmSync(file, { force: true });
+    return [csv];
+  }
+  writeWhole(json, specText(spec));
+  writeWhole(svg, picture);
+  return [csv, json, svg];
+}
+
+/** Removes the folder of a step, and the one it is in, where nothing came to be written to them. */
+function discardEmpty(folder: string): void {
+  try {
+    for (const path of [folder, dirname(folder)]) rmdirSync(path);
+  } catch {
+    // It holds something.
+  }
+}
+
+/** A `UserError` where there is no such folder, or it is an experiment's: then with the runs to choose from. */
+function refuseOtherFolders(runDir: string): void {
+  if (!existsSync(runDir)) throw new UserError(`${runDir}: expected the folder of a run, got no folder of that name`);
+  if (existsSync(join(runDir, "config.yaml")) || !existsSync(join(runDir, "runs"))) return;
+  const runs = readdirSync(join(runDir, "runs")).sort();
+  const shown = runs.slice(0, 3).map((run) => join(runDir, "runs", run));
+  const more = runs.length > shown.length ? `, and ${runs.length - shown.length} more` : "";
+  const choice = runs.length === 0 ? "it has no runs yet" : `its runs: ${shown.join(", ")}${more}`;
+  throw new UserError(`${runDir}: expected the folder of a run, got that of an experiment; ${choice}`);
 }
 
 /** The folder of the checkpoint at step `wanted`, or the newest; undefined where step 0 is asked for, which needs none. */

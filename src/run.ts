@@ -151,7 +151,7 @@ export async function prepare(config: RunConfig, dataset: Dataset): Promise<Trai
     clipNorm,
     probes: recordingProbes(config.probes.record),
     ...(batches !== undefined && { batches }),
-    isProbed: probeSchedule(config.probes),
+    isProbed: probeSchedule(config.probes, steps),
     evaluateEverySteps,
     checkpointEverySteps,
   };
@@ -165,8 +165,8 @@ export function recordingProbes(names: readonly string[]): Probe[] {
   return named.filter(({ name }) => !covered.has(name));
 }
 
-/** Which steps are measured: every n-th, or 0, 1, 2, 4, 8 ... */
-export function probeSchedule({ everySteps }: RunConfig["probes"]): (step: number) => boolean {
-  if (everySteps !== null) return (step) => step % everySteps === 0;
-  return (step) => (step & (step - 1)) === 0; // 0 and the powers of two
+/** Which steps are measured: every n-th, or 0, 1, 2, 4, 8 ..., and the last of `steps` in any case. */
+export function probeSchedule({ everySteps }: RunConfig["probes"], steps: number): (step: number) => boolean {
+  const isDue = (step: number): boolean => (everySteps !== null ? step % everySteps === 0 : (step & (step - 1)) === 0); // 0 and the powers of two
+  return (step) => isDue(step) || step === steps - 1;
 }

@@ -160,7 +160,8 @@ export interface Claim {
   readonly verdict: "holds" | "corrected" | "fails";
   /** What stands in the place of a claim that does not hold, and what it had claimed. */
   readonly correction?: { readonly claimed: number; readonly text: string };
-  /** Where `measured` is a median over seeds: how many, and its smallest and largest. */
+  /** Where there is a number a seed, of which `measured` is the median or, of a claim about every seed, the one furthest from
+   *  the prediction: how many, the smallest and the largest. */
   readonly spread?: { readonly seeds: number; readonly low: number; readonly high: number };
 }
 

@@ -2,12 +2,12 @@
 // figures and a page.
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { setImmediate as turn } from "node:timers/promises";
 import writeFileAtomic from "write-file-atomic";
 import { loadRegistries } from "./config/registries.ts";
 import { resolver } from "./config/resolve.ts";
 import type { RunConfig } from "./config/schema.ts";
 import type { Engine } from "./engine/engine.ts";
+import { interruptible } from "./engine/interruptible.ts";
 import { createEngine } from "./engine/select.ts";
 import { assert, messageOf, UserError } from "./errors.ts";
 import { checkFigure } from "./plots/check-figure.ts";
@@ -157,21 +157,6 @@ export function makeLaboratory(engine: Engine, signal: AbortSignal): Laboratory 
       // Checks may change parameters; the next to ask must not see that.
       return { ...trained, initial: copyOf(trained.initial), parameters: copyOf(trained.parameters) };
     },
-  };
-}
-
-/** `engine`, but for an end to its work once `signal` is aborted. The runtime blocks the event loop while it computes, so
- *  each call lets it turn once: else no signal would ever arrive. */
-function interruptible(engine: Engine, signal: AbortSignal): Engine {
-  const pause = async (): Promise<void> => {
-    await turn();
-    signal.throwIfAborted();
-  };
-  return {
-    ...engine,
-    differentiate: async (...given) => (await pause(), engine.differentiate(...given)),
-    evaluate: async (...given) => (await pause(), engine.evaluate(...given)),
-    output: async (...given) => (await pause(), engine.output(...given)),
   };
 }
 

@@ -32,49 +32,74 @@ export const measure = verb({
   async run({ run, instruments, step, batches, out, quiet, json }) {
     const { measureRun } = await import("../measure.ts");
     const { table, figure } = await import("./table.ts");
-    const result = await measureRun(findFolder(run, out), {
-      names: instruments,
-      batches,
-      ...(step !== undefined && { step }),
-      ...(!quiet && { onProgress: progressLines() }),
-    });
-    if (!quiet) for (const { instrument, reason } of result.refused) console.error(`${instrument} left out: ${reason}`);
-    print({ quiet, json }, result, () => text(result, table, figure));
-    return exitCodes.done;
+    const { interruption } = await import("./run-one.ts");
+    const say = (text: string): void => void (quiet || json || console.error(text));
+    const interrupt = interruption();
+    try {
+      const result = await measureRun(findFolder(run, out), {
+        names: instruments,
+        batches,
+        signal: interrupt.signal,
+        ...(step !== undefined && { step }),
+        onProgress: progressLines(say),
+      });
+      for (const { instrument, reason } of result.refused) say(`${instrument} left out: ${reason}`);
+      if (result.interrupted) {
+        const kept = result.results.map(({ instrument }) => instrument);
+        say(
+          kept.length > 0
+            ? `interrupted; kept in ${result.folder}: ${kept.join(", ")}`
+            : "interrupted; nothing written",
+        );
+        return exitCodes.interrupted;
+      }
+      print({ quiet, json }, result, () => text(result, table, figure));
+      return exitCodes.done;
+    } finally {
+      interrupt.dispose();
+    }
   },
 });
 
 const secondsBetweenLines = 5;
 
-/** A line on stderr when an instrument starts, every few seconds, and when it is done. */
-function progressLines(): (instrument: string, done: number, of: number) => void {
+/** A line when an instrument starts, every few seconds, and when it is done. */
+function progressLines(say: (line: string) => void): (instrument: string, done: number, of: number) => void {
   let [current, last] = ["", -Infinity];
   return (instrument, done, of) => {
     const now = performance.now();
     if (instrument === current && done < of && now - last < secondsBetweenLines * 1000) return;
     [current, last] = [instrument, now];
-    process.stderr.write(`${instrument}: ${done}/${of}\n`);
+    say(`${instrument}: ${done}/${of}`);
   };
 }
+
+const endings = { diverged: "diverged", failed: "failed", running: "is not finished" } as const;
 
 type Cells = readonly (string | number)[];
 
 /** For every instrument its finding, a table and where it was written. */
 function text(
-  { step, batches, tokens, results }: MeasureResult,
+  { run, step, batches, tokens, results }: MeasureResult,
   table: (head: readonly string[], rows: readonly Cells[]) => string,
   figure: (value: number) => string,
 ): string {
   const parts = results.map(({ instrument, player, title, measurement, files }) => {
     const { head, rows } = tableOf(measurement, figure);
     const several = new Set(results.map((result) => result.player)).size > 1;
-    return [`${several ? `${player}: ` : ""}${instrument}: ${title}`, table(head, rows), ...files].join("\n");
+    const undrawn = files.length === 1 ? ["no figure: there is no finite number to draw"] : [];
+    return [`${several ? `${player}: ` : ""}${instrument}: ${title}`, table(head, rows), ...files, ...undrawn].join(
+      "\n",
+    );
   });
-  const on = `step ${step}, ${batches} dev batch${batches === 1 ? "" : "es"} of ${tokens} target tokens`;
-  return [on, ...parts].join("\n\n");
+  const on = `step ${step}, ${batches === 1 ? "1 dev batch" : `${batches} dev batches`} of ${tokens} target tokens`;
+  const ended =
+    run && run.status !== "done" ? `; the run ${endings[run.status]}${run.reason && `: ${run.reason}`}` : "";
+  return [`${on}${batches === 1 ? "" : " in all"}${ended}`, ...parts].join("\n\n");
 }
 
 function tableOf(measurement: Measurement, figure: (value: number) => string): { head: string[]; rows: Cells[] } {
+  const short = (value: number): string => (Number.isNaN(value) ? "-" : value.toPrecision(2));
   const place = ({ stack, layer }: { stack: string; layer: number | "" }): string =>
     layer === "" ? stack : `${stack}/${String(layer).padStart(2, "0")}`;
   switch (measurement.kind) {
@@ -85,9 +110,9 @@ function tableOf(measurement: Measurement, figure: (value: number) => string): {
           place(row),
           figure(row.spectralNorm),
           row.iterations,
-          row.residual.toPrecision(2),
+          short(row.residual),
           figure(row.meanSquare),
-          row.meanSquareError.toPrecision(2),
+          short(row.meanSquareError),
         ]),
       };
     case "removal":
@@ -97,7 +122,7 @@ function tableOf(measurement: Measurement, figure: (value: number) => string): {
           place(row),
           figure(row.lossWithout),
           figure(row.change),
-          Number.isNaN(row.changeError) ? "-" : row.changeError.toPrecision(2),
+          short(row.changeError),
         ]),
       };
     case "surface":
@@ -121,8 +146,8 @@ function tableOf(measurement: Measurement, figure: (value: number) => string): {
           figure(row.value),
           figure(row.standardError),
           row.count,
-          Number.isNaN(row.residual) ? "-" : row.residual.toPrecision(2),
-          row.disagreement.toPrecision(2),
+          short(row.residual),
+          short(row.disagreement),
         ]),
       };
   }

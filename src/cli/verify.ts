@@ -63,7 +63,8 @@ function claimText(claim: Claim, reason: string | undefined): string {
     const error = `relative error ${numberText(relativeError)}, tolerance ${toleranceText(claim)}`;
     paragraphs.push(`predicted ${numberText(predicted)}, measured ${numberText(measured)}${seeds}; ${error}`);
   }
-  if (correction) paragraphs.push(`claimed was ${numberText(correction.claimed)}; in its place: ${correction.text}`);
+  if (correction)
+    paragraphs.push(`as stated it would be ${numberText(correction.claimed)}; in its place: ${correction.text}`);
   const lines = paragraphs.flatMap((text) => wrapped(text, Math.min(110, process.stdout.columns ?? 100) - 11));
   return [`${colours[verdict](verdict.padEnd(9))}  ${pc.bold(name)}`, ...lines.map((l) => `           ${l}`), ""].join(
     "\n",

@@ -325,7 +325,7 @@ const probesSchema = (names: Registries) =>
       record: z
         .array(oneOf(names.probes, "probe"))
         .refine(unique, "expected each probe once")
-        .optional()
+        .nullish()
         .describe("the quantities measured at every layer, instead of a preset"),
       batches: z
         .int()
@@ -336,7 +336,14 @@ const probesSchema = (names: Registries) =>
     })
     .transform(({ preset, everySteps, schedule, record, batches }, context) => {
       if (everySteps && schedule) exactlyOne(context, "probes", ["everySteps", "schedule"], [everySteps, schedule]);
-      if (preset && record) exactlyOne(context, "probes", ["preset", "record"], [preset, record]);
+      if (preset && record)
+        context.addIssue({
+          code: "custom",
+          path: ["record"],
+          message:
+            "expected either probes.preset or probes.record, got both; remove one " +
+            "(on the command line probes.record=null or probes.preset=null does)",
+        });
       const chosen = record ? undefined : names.presets.find(({ name }) => name === (preset ?? "light"));
       const recorded = record ?? chosen?.record.slice();
       if (!recorded) {

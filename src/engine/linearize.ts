@@ -45,7 +45,7 @@ export function linearize(
   };
   const up: Player = {
     name: "jacobian-vector",
-    stages: tangentStages(stages, carry, entry),
+    stages: tangentStages(engine, stages, carry, entry),
     scalars: [],
     output: tangentOf(entry),
   };
@@ -88,7 +88,7 @@ export async function carryAfter(
   let current = carry;
   for (const stage of stages) {
     const written: Record<string, HostTensor> = {};
-    for (const [entry, { shape, dtype }] of Object.entries(writesOf(stage, infoOf(current)))) {
+    for (const [entry, { shape, dtype }] of Object.entries(writesOf(engine, stage, infoOf(current)))) {
       const data = await entryAfter(engine, [stage], parameters, { tensors: current, tokens: 1 }, entry);
       written[entry] = { shape, dtype, data };
     }
@@ -139,6 +139,7 @@ const evaluating = (context: StageContext): StageContext => ({
 
 /** Every stage with its tangents: beside each float32 entry that depends on x it writes dy/dx v under `tangentOf`. */
 function tangentStages(
+  engine: Engine,
   stages: readonly Stage[],
   carry: Readonly<Record<string, HostTensor>>,
   entry: string,
@@ -146,7 +147,7 @@ function tangentStages(
   let known = infoOf(carry);
   const active = new Set([entry]);
   return stages.map((stage) => {
-    const writes = writesOf(stage, known);
+    const writes = writesOf(engine, stage, known);
     const moving = stage.reads.filter((key) => active.has(key));
     known = { ...known, ...writes };
     for (const [key, { dtype }] of Object.entries(writes))
@@ -161,8 +162,10 @@ const infoOf = (carry: Readonly<Record<string, HostTensor>>): Readonly<Record<st
     Object.entries(carry).map(([key, { shape, dtype }]) => [key, { shape, dtype, differentiable: false }]),
   );
 
-/** What a stage writes into a carry like `carry`; found once for stages of equal key. */
-function writesOf(stage: Stage, carry: Readonly<Record<string, CarryInfo>>): Readonly<Record<string, CarryInfo>> {
+type Writes = Readonly<Record<string, CarryInfo>>;
+
+/** What a stage writes into a carry like `carry`; found once an engine for stages of equal key. */
+function writesOf(engine: Engine, stage: Stage, carry: Readonly<Record<string, CarryInfo>>): Writes {
   const reads = Object.fromEntries(
     stage.reads.map((key) => {
       assert(
@@ -174,12 +177,15 @@ function writesOf(stage: Stage, carry: Readonly<Record<string, CarryInfo>>): Rea
   );
   const nothing = { taps: "none", readings: [] } as const;
   const key = compilationKey(stage, reads, "evaluate", nothing);
-  let writes = writesByKey.get(key);
-  if (!writes) writesByKey.set(key, (writes = compileStage(stage, reads, "evaluate", nothing).writes));
+  let known = writesByKey.get(engine);
+  if (!known) writesByKey.set(engine, (known = new Map()));
+  let writes = known.get(key);
+  if (!writes) known.set(key, (writes = compileStage(stage, reads, "evaluate", nothing).writes));
   return writes;
 }
 
-const writesByKey = new Map<string, Readonly<Record<string, CarryInfo>>>();
+/** Goes with the engine, as the graphs do that it has compiled under the same keys. */
+const writesByKey = new WeakMap<Engine, Map<string, Writes>>();
 
 /** The stage with the tangents of what it writes, from those of the entries `moving` that it reads.
  *  J v is the gradient of <J^T u, v> by u: J^T u is linear in u, so that its second derivative is never asked for. Such a

@@ -22,9 +22,9 @@ export const onnx: EngineKind = {
 
 function onnxEngine(threads: number): Engine {
   const loaded = new Map<string, Promise<Loaded>>();
-  const plans = new Map<string, Promise<Plan>>();
-  const pool = bufferPool(() => plans.clear());
-  const identity = numbering();
+  let plans: Plans = new WeakMap();
+  // Plans hold views of the buffers: where one moves, all of them are laid out anew when next asked for.
+  const pool = bufferPool(() => void (plans = new WeakMap()));
   /** Whether taps are measured so that numbers beyond the range of float32's squares are true, too. */
   let scaled = false;
 
@@ -45,11 +45,12 @@ function onnxEngine(threads: number): Engine {
     options: { readonly training: boolean } & Measured,
   ): Promise<Plan> => {
     const shapes = Object.entries(batch.tensors).map(([name, { shape }]) => [name, shape]);
-    const key = JSON.stringify([identity(player), identity(parameters), options, shapes]);
-    // Growing a shared buffer clears the plans, this one included: it is then laid out again, on buffers large enough.
+    const key = JSON.stringify([options, shapes]);
+    // Growing a shared buffer drops the plans, this one included: it is then laid out again, on buffers large enough.
     for (;;) {
-      const plan = await remember(plans, key, () => layOut(player, parameters, batch, options, pool, loadStage));
-      if (plans.has(key)) return plan;
+      const own = plansOf(plans, player, parameters);
+      const plan = await remember(own, key, () => layOut(player, parameters, batch, options, pool, loadStage));
+      if (plansOf(plans, player, parameters) === own) return plan;
     }
   };
   const runPlan = async (
@@ -123,19 +124,22 @@ function onnxEngine(threads: number): Engine {
         await backward?.release();
       }
       loaded.clear();
-      plans.clear();
+      plans = new WeakMap();
     },
   };
 }
 
-/** A function that numbers objects: plans belong to one player and its parameters, whatever their names. */
-function numbering(): (object: object) => number {
-  const numbers = new WeakMap<object, number>();
-  let next = 0;
-  return (object) => {
-    if (!numbers.has(object)) numbers.set(object, next++);
-    return numbers.get(object)!;
-  };
+/** Plans belong to one player and its parameters, whatever their names, and go with either: a linearization makes players that
+ *  nobody else will ever ask for. */
+type Plans = WeakMap<Player, WeakMap<Parameters, PlansByShape>>;
+type PlansByShape = Map<string, Promise<Plan>>;
+
+function plansOf(plans: Plans, player: Player, parameters: Parameters): PlansByShape {
+  let byParameters = plans.get(player);
+  if (!byParameters) plans.set(player, (byParameters = new WeakMap()));
+  let byShape = byParameters.get(parameters);
+  if (!byShape) byParameters.set(parameters, (byShape = new Map()));
+  return byShape;
 }
 
 /** The value under `key`, made once, even if asked for again while it is being made. */

@@ -4,9 +4,9 @@ import { stream } from "../random.ts";
 import { type Player, parameterSpecs, sizeOf } from "../stage.ts";
 import { mean, standardDeviation } from "../statistics.ts";
 import type { CurvatureRow } from "../types.ts";
+import { inner, norm, scale, signs } from "../vectors.ts";
 import { displaced } from "./displacement.ts";
 import type { Instrument, Subject } from "./instrument.ts";
-import { inner, norm, scale, signs } from "./vectors.ts";
 
 /** How hard to try, and how far a step of the finite difference goes. */
 export interface HessianEffort {
@@ -14,8 +14,10 @@ export interface HessianEffort {
    *  random signs, where all move a little and a longer one is as good. */
   readonly step: { readonly eigenvalue: number; readonly trace: number };
   readonly probes: number;
-  /** A power iteration ends where one more changes the eigenvalue by less than this part of it ... */
+  /** A power iteration ends where the residual ||H v - value v|| is at most this part of |value| ... */
   readonly tolerance: number;
+  /** ... or counts as found and has not fallen for so many iterations: what is left are the differences' own errors ... */
+  readonly patience: number;
   /** ... or here. */
   readonly maxIterations: number;
   /** The largest network taken on, in parameters: every product is two gradients on every batch. */
@@ -25,7 +27,8 @@ export interface HessianEffort {
 export const usualHessianEffort: HessianEffort = {
   step: { eigenvalue: 1e-3, trace: 1e-2 },
   probes: 16,
-  tolerance: 1e-4,
+  tolerance: 1e-2,
+  patience: 10,
   maxIterations: 100,
   largest: 2_000_000,
 };
@@ -37,6 +40,12 @@ interface Found {
   readonly magnitude: number;
 }
 
+/** The largest residual at which an iterate counts as an eigenvector, and its sign as that of the eigenvalue largest in
+ *  magnitude. H is symmetric, so an eigenvalue lies within that part of the value; and where two of opposite signs +-m still
+ *  share v, in parts c and 1 - c of its square, value = (1 - 2c) m and residual = 2 sqrt(c (1 - c)) / (1 - 2c): at 0.1 the
+ *  lesser part is below 0.3 %. */
+const largestResidual = 0.1;
+
 /** The Hessian H of the loss on the batches, without dropout or label smoothing: its largest eigenvalue by power iteration,
  *  and its trace as the mean of z^T H z over vectors z of random signs (Hutchinson 1990).
  *  H v = (g(theta + h v) - g(theta - h v)) / 2h with the engine's gradients g: the error of that grows with h^2 through
@@ -44,16 +53,13 @@ interface Found {
  *  step count as curvature, as they do in a mean over much data; on little data they make the number uncertain. */
 export async function hessianRows(
   subject: Subject,
-  { step, probes, tolerance, maxIterations, largest }: HessianEffort = usualHessianEffort,
+  { step, probes, tolerance, patience, maxIterations, largest }: HessianEffort = usualHessianEffort,
 ): Promise<CurvatureRow[]> {
   const { player, seed, onProgress } = subject;
   const specs = [...parameterSpecs([player]).values()];
   const size = specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   if (size > largest)
-    throw new UserError(
-      `hessian: expected a network of at most ${largest} parameters, got ${size}; name the other instruments alone, or ` +
-        "measure a smaller network",
-    );
+    throw new UserError(`expected a network of at most ${largest} parameters, got ${size}; measure a smaller network`);
   const product = hessianProduct(subject);
   const work = 2 * maxIterations + probes;
   let done = 0;
@@ -66,17 +72,18 @@ export async function hessianRows(
   const eigenvalue = async (shift: number): Promise<Found> => {
     let v = stream(seed, "hessian/start").normal(new Float64Array(size));
     scale(v, 1 / norm(v));
-    let before = Infinity;
+    let lowest = { residual: Infinity, count: 0 };
     for (let count = 1; ; count++) {
       const moved = await times(v, step.eigenvalue);
       const value = inner(v, moved);
-      if (Math.abs(value - before) <= tolerance * Math.abs(value) || count === maxIterations) {
+      const magnitude = norm(moved);
+      const residual = magnitude === 0 ? 0 : norm(moved.map((x, i) => x - value * v[i]!)) / Math.abs(value);
+      if (residual < lowest.residual) lowest = { residual, count };
+      const isAtFloor = residual <= largestResidual && count - lowest.count >= patience;
+      if (residual <= tolerance || isAtFloor || count === maxIterations || !Number.isFinite(magnitude)) {
         const half = inner(v, await times(v, step.eigenvalue / 2));
-        const residual = norm(moved.map((x, i) => x - value * v[i]!)) / Math.abs(value);
-        const disagreement = Math.abs((half - value) / value);
-        return { row: { value, count, residual, disagreement }, magnitude: norm(moved) };
+        return { row: { value, count, residual, disagreement: disagreementOf(half, value) }, magnitude };
       }
-      before = value;
       for (let i = 0; i < size; i++) moved[i]! += shift * v[i]!;
       v = scale(moved, 1 / norm(moved));
     }
@@ -84,12 +91,15 @@ export async function hessianRows(
   const rows: CurvatureRow[] = [];
   const nothing = { standardError: NaN, parameters: size };
   const first = await eigenvalue(0);
-  // What is largest in magnitude may lie below 0, or two of opposite signs may hold each other up. With the magnitude added
-  // to all of them the largest is the largest in magnitude too.
-  const isTop = first.row.value > 0 && first.row.residual < 0.5;
-  const top = isTop ? first : await eigenvalue(first.magnitude);
+  // What is largest in magnitude may lie below 0, or two of opposite signs may hold each other up. With s added to all of them
+  // the largest is the largest in magnitude too, wherever s is more than half the size of the lowest: then
+  // top + s > |bottom + s| for every top above 0. s is ||H v||, which is below the largest magnitude, but never falls from one
+  // iteration to the next and is near it at the end.
+  const isFound = first.row.residual <= largestResidual;
+  const isTop = isFound && first.row.value >= 0;
+  const top = isTop || !Number.isFinite(first.magnitude) ? first : await eigenvalue(first.magnitude);
   rows.push({ quantity: "top-eigenvalue", ...top.row, ...nothing });
-  if (!isTop && first.row.value < 0) rows.push({ quantity: "bottom-eigenvalue", ...first.row, ...nothing });
+  if (isFound && !isTop) rows.push({ quantity: "bottom-eigenvalue", ...first.row, ...nothing });
 
   const [values, halves]: [number[], number[]] = [[], []];
   done = work - probes;
@@ -106,11 +116,14 @@ export async function hessianRows(
     standardError: standardDeviation(values) / Math.sqrt(probes),
     count: probes,
     residual: NaN,
-    disagreement: Math.abs((mean(halves) - value) / value),
+    disagreement: disagreementOf(mean(halves), value),
     parameters: size,
   });
   return rows;
 }
+
+/** How far the value at half the step is from `value`, in parts of it. */
+const disagreementOf = (half: number, value: number): number => (half === value ? 0 : Math.abs((half - value) / value));
 
 /** v -> H v for v with norm 1, parameters one after another as the player lists them; steps are in parts of ||theta||. */
 function hessianProduct({ engine, player, parameters, batches }: Subject): Product {

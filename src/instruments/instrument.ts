@@ -22,5 +22,6 @@ export interface Subject {
 
 /** A member of the registry of instruments. */
 export interface Instrument extends Member {
+  /** Throws a `UserError` where it cannot measure such a network; whoever calls says which instrument it was. */
   measure(subject: Subject): Promise<Measurement>;
 }

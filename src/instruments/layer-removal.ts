@@ -43,7 +43,7 @@ async function refuseReaders(
       const reader = stages.slice(i + 1).find(({ reads }) => reads.includes(entry));
       if (reader)
         throw new UserError(
-          `layer-removal: expected layers that hand on nothing but the residual stream, got ${stage.name}, which writes ` +
+          `expected layers that hand on nothing but the residual stream, got ${stage.name}, which writes ` +
             `"${entry}" for ${reader.name} to read; this residual scheme cannot do without single layers`,
         );
     }

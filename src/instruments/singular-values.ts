@@ -4,8 +4,8 @@ import { stream } from "../random.ts";
 import type { Stage } from "../stage.ts";
 import { mean, standardDeviation } from "../statistics.ts";
 import type { Batch, HostTensor, JacobianRow } from "../types.ts";
+import { norm, scale, signs } from "../vectors.ts";
 import type { Subject } from "./instrument.ts";
-import { norm, scale, signs } from "./vectors.ts";
 
 export type Carry = Readonly<Record<string, HostTensor>>;
 
@@ -51,7 +51,9 @@ export async function singularValues(
     const start = stream(seed, `${purpose}/start`).normal(new Float32Array(block.jacobian.size), i);
     norms.push(await spectralNorm(block, start, tolerance, maxIterations));
   }
-  const largest = norms.reduce((best, one) => (one.spectralNorm > best.spectralNorm ? one : best));
+  // Of a block whose norm is unknown nobody knows that another's is larger.
+  const unknown = norms.find((one) => Number.isNaN(one.spectralNorm));
+  const largest = unknown ?? norms.reduce((best, one) => (one.spectralNorm > best.spectralNorm ? one : best));
 
   const size = blocks.reduce((sum, block) => sum + block.size, 0);
   const squares: number[] = [];
@@ -67,7 +69,8 @@ export async function singularValues(
   return { ...largest, meanSquare: mean(squares), meanSquareError, probes, size };
 }
 
-/** Power iteration on P J^T P J P from `start`: ||J v|| of unit vectors v never falls and never passes the norm. */
+/** Power iteration on P J^T P J P from `start`: ||J v|| of unit vectors v never falls and never passes the norm. It ends at once
+ *  where J v is not finite; then the norm is what ||J v|| is, NaN or infinite, and the residual NaN. */
 async function spectralNorm(
   { jacobian, mask }: Block,
   start: Float32Array,
@@ -81,6 +84,7 @@ async function spectralNorm(
     const moved = masked(await jacobian.jvp(v), mask);
     const found = norm(moved);
     if (found === 0) return { spectralNorm: 0, iterations: iteration, residual: 0 };
+    if (!Number.isFinite(found)) return { spectralNorm: found, iterations: iteration, residual: NaN };
     // J^T (J v / s) / s, which is v where v is a singular vector: scaled by parts, since s^2 may leave float32's range.
     const next = scale(masked(await jacobian.vjp(scale(moved, 1 / found)), mask), 1 / found);
     if (Math.abs(found - before) <= tolerance * found || iteration === maxIterations)

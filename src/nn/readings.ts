@@ -7,15 +7,22 @@ import { attentionScores } from "../ops/index.ts";
 
 // B batch, T length (queries), S keys, D width, H heads, K head width, F feed-forward width.
 
-/** Entropy in nats of each head's attention rows, their mean over batch and queries: -sum_s p log p = log sum_s exp(s) - sum_s p s.
- *  0 where a head attends to one key alone, log S where to all alike. Returns [H]. Zhai et al. 2023 (sigma-reparam). */
+/** Entropy of each head's attention rows in parts of that of even attention: -sum_s p log p / log n with n the number of keys a query
+ *  may see, the mean over batch and queries that may see more than one. 0 where a head attends to one key alone, 1 where to
+ *  all alike, whatever the length of sentences. -sum_s p log p = log sum_s exp(s) - sum_s p s. Returns [H].
+ *  Zhai et al. 2023 (sigma-reparam) follow it in nats. */
 export function attentionEntropy(q_BHTK: Tensor, k_BHSK: Tensor, mask: Tensor): Tensor {
   const scores_BHTS = attentionScores(q_BHTK, k_BHSK, mask);
   const p_BHTS = tf.softmax(scores_BHTS);
   // max p >= 1 / S, so that its logarithm is safe; where p underflows to 0 a masked score times p is 0 as well.
   const logSumExp_BHT = tf.sub(tf.max(scores_BHTS, -1), tf.log(tf.max(p_BHTS, -1)));
   const entropy_BHT = tf.sub(logSumExp_BHT, tf.sum(tf.mul(p_BHTS, scores_BHTS), -1));
-  return tf.mean(entropy_BHT, [0, 2]);
+  // The mask is 0 at keys that may be seen: of every query [T], or of every sentence [B, 1, 1].
+  const visible = tf.sum(tf.exp(mask), -1);
+  const counts = tf.cast(tf.greater(visible, 1.5), "float32");
+  const shares_BHT = tf.mul(tf.div(entropy_BHT, tf.log(tf.maximum(visible, 2))), counts);
+  const weights_BHT = tf.mul(tf.onesLike(entropy_BHT), counts);
+  return tf.div(tf.sum(shares_BHT, [0, 2]), tf.maximum(tf.sum(weights_BHT, [0, 2]), 1));
 }
 
 /** Largest attention score of each head before the softmax, q k / sqrt(K), masked pairs left out. Returns [H]. By rows

@@ -14,7 +14,7 @@ export const gradientCoherence: Plot = {
   title,
   caption:
     "Each point is the cosine between the gradients of two batches at the same parameters, over all parameters of one layer: 1 where both ask for the same step, 0 where they have nothing to do with each other, and below 0 where they undo each other. " +
-    "It starts high, since every batch first asks for the same (token frequencies), and falls as training goes on. Near 0 the gradient of that layer is mostly noise at this batch size, whatever its norm.",
+    "It often starts high, since every batch first asks for the same (token frequencies), and falls as training goes on. Near 0 the gradient of that layer is mostly noise at this batch size, whatever its norm.",
   requires: ["gradient-coherence"],
   spec: (data) => profileGrid(data, measure, { title: title(data), axisTitle: "cosine", scale: "linear" }),
 };

@@ -15,10 +15,12 @@ export interface MeasurementContext {
   readonly tokens: number;
 }
 
-/** The figure of a measurement. */
-export function measurementSpec(measurement: Measurement, context: MeasurementContext): TopLevelSpec {
+/** The figure of a measurement; undefined where it holds no finite number, as that of a network that overflows. */
+export function measurementSpec(measurement: Measurement, context: MeasurementContext): TopLevelSpec | undefined {
   const { run, step, batches, tokens } = context;
-  const on = `${run}, step ${step}, on ${batches} dev batch${batches === 1 ? "" : "es"} of ${tokens} target tokens.`;
+  const which = batches === 1 ? `1 dev batch of ${tokens}` : `${batches} dev batches of ${tokens}`;
+  const on = `${run}, step ${step}, on ${which} target tokens${batches === 1 ? "" : " in all"}.`;
+  if (!drawnNumbers(measurement).some(Number.isFinite)) return undefined;
   switch (measurement.kind) {
     case "jacobian":
       return jacobianSpec(measurement.rows, on);
@@ -28,6 +30,20 @@ export function measurementSpec(measurement: Measurement, context: MeasurementCo
       return surfaceSpec(measurement.rows, on);
     case "curvature":
       return curvatureSpec(measurement.rows, on);
+  }
+}
+
+/** The numbers that a figure shows as heights or colours. */
+function drawnNumbers(measurement: Measurement): number[] {
+  switch (measurement.kind) {
+    case "jacobian":
+      return measurement.rows.flatMap((row) => [row.spectralNorm, rms(row)]);
+    case "removal":
+      return measurement.rows.map(({ change }) => change);
+    case "surface":
+      return measurement.rows.map(({ loss }) => loss);
+    case "curvature":
+      return measurement.rows.map(({ value }) => value);
   }
 }
 
@@ -44,6 +60,12 @@ export function measurementTitle(measurement: Measurement): string {
       return curvatureTitle(measurement.rows);
   }
 }
+
+/** The residual of a power iteration above which its last iterate counts as no singular vector or eigenvector. */
+const largestResidual = 0.1;
+
+/** For a specification: JSON has no words for numbers that are not finite. */
+const orNull = (value: number): number | null => (Number.isFinite(value) ? round(value) : null);
 
 /** `7.67`, `−0.0012`, `3.1·10⁴`: a number for a sentence. */
 function number(value: number, digits = 3): string {
@@ -63,18 +85,32 @@ const rms = ({ meanSquare }: JacobianRow): number => Math.sqrt(meanSquare);
 const rmsError = ({ meanSquare, meanSquareError }: JacobianRow): number =>
   meanSquare > 0 ? meanSquareError / (2 * Math.sqrt(meanSquare)) : 0;
 
+/** The largest singular value in words: from below where the power iteration did not come to its end. */
+const most = ({ spectralNorm, residual }: JacobianRow, by = ""): string =>
+  residual > largestResidual ? `${by}${number(spectralNorm)} and maybe more` : `at most ${by}${number(spectralNorm)}`;
+
 const singularValueSeries = ["largest", "root mean square"];
 
-function jacobianTitle(rows: readonly JacobianRow[]): string {
-  if (rows.every(({ layer }) => layer === "")) {
-    const parts = rows.map((row) => `${number(rms(row))} in the ${row.stack} (at most ${number(row.spectralNorm)})`);
-    return `From first to last layer a change of the stream is multiplied, in the root mean square, by ${parts.join(" and ")}`;
+function jacobianTitle(all: readonly JacobianRow[]): string {
+  const rows = all.filter((row) => Number.isFinite(row.spectralNorm) && Number.isFinite(rms(row)));
+  const unknown = all.filter((row) => !rows.includes(row));
+  if (all.every(({ layer }) => layer === "")) {
+    if (rows.length === 0) return "From first to last layer the Jacobian is not finite in any stack";
+    const parts = rows.map((row) => `${number(rms(row))} in the ${row.stack} (${most(row)})`);
+    return (
+      `From first to last layer a change of the stream is multiplied, in the root mean square, by ${parts.join(" and ")}` +
+      (unknown.length > 0
+        ? `; in the ${unknown.map(({ stack }) => stack).join(" and ")} the Jacobian is not finite`
+        : "")
+    );
   }
+  if (rows.length === 0) return "The Jacobian of no layer is finite";
   const [low, high] = extent(rows.map(rms));
   const top = greatest(rows, (row) => row.spectralNorm);
   return (
     `A layer multiplies a change of its stream by ${number(low)} to ${number(high)} in the root mean square; ` +
-    `at most by ${number(top.spectralNorm)}, in ${layerName(top)}`
+    `${most(top, "by ")}, in ${layerName(top)}` +
+    (unknown.length > 0 ? `; of ${unknown.length} of ${all.length} layers the Jacobian is not finite` : "")
   );
 }
 
@@ -84,18 +120,18 @@ function jacobianSpec(rows: readonly JacobianRow[], on: string): TopLevelSpec {
     const at = { stack: row.stack, layer: row.layer === "" ? 0 : row.layer + 1 };
     const [middle, error] = [rms(row), rmsError(row)];
     return [
-      { ...at, series: "largest", value: round(row.spectralNorm), low: null, high: null },
+      { ...at, series: "largest", value: orNull(row.spectralNorm), low: null, high: null },
       {
         ...at,
         series: "root mean square",
-        value: round(middle),
-        low: middle > 0 ? round(Math.max(middle - error, middle / 10)) : null,
-        high: middle > 0 ? round(middle + error) : null,
+        value: orNull(middle),
+        low: middle > 0 ? orNull(Math.max(middle - error, middle / 10)) : null,
+        high: middle > 0 ? orNull(middle + error) : null,
       },
     ];
   });
   const yAxis = logAxis(
-    values.map(({ value }) => value),
+    rows.flatMap((row) => [row.spectralNorm, rms(row)].map((value) => round(value))),
     [1],
   );
   const stacks = distinct(rows.map(({ stack }) => stack));
@@ -126,7 +162,7 @@ function jacobianSpec(rows: readonly JacobianRow[], on: string): TopLevelSpec {
     { field: "series" },
     { field: "value", type: "quantitative", format: ".4g" },
   ];
-  const unfinished = rows.filter(({ residual }) => residual > 0.1).length;
+  const unfinished = rows.filter(({ residual }) => residual > largestResidual).length;
   const notes = [
     on,
     "Singular values of ∂(stream after)/∂(stream before), padding left out. The dashed line is the identity; bars: ± one standard error over random probes.",
@@ -164,6 +200,8 @@ const errorBars = (rows: readonly { readonly low: number | null }[], encoding: o
         },
       ];
 
+const notDrawn = (count: number): string[] => (count > 0 ? [`Values not drawn: ${count} non-finite.`] : []);
+
 /** Panels beside each other, one a stack. */
 const facets = (head: object, values: readonly object[], stacks: readonly string[], layer: readonly object[]) =>
   ({
@@ -175,12 +213,21 @@ const facets = (head: object, values: readonly object[], stacks: readonly string
     spec: { width: stacks.length > 1 ? 370 : 560, height: 240, layer },
   }) as unknown as TopLevelSpec;
 
-function removalTitle(rows: readonly RemovalRow[]): string {
+function removalTitle(all: readonly RemovalRow[]): string {
+  const rows = all.filter(({ change }) => Number.isFinite(change));
+  const unknown = all.length - rows.length;
+  if (!Number.isFinite(all[0]!.loss)) {
+    const cures = all.filter(({ lossWithout }) => Number.isFinite(lossWithout));
+    const parts = cures.map((row) => `${number(row.lossWithout)} without ${layerName(row)}`);
+    return `The dev loss is not finite with all layers in place${parts.length > 0 ? `, but ${parts.join(", ")}` : ""}`;
+  }
+  if (rows.length === 0) return "Without any one of its layers the dev loss is not finite";
   const most = greatest(rows, ({ change }) => change);
   const least = greatest(rows, ({ change }) => -change);
   return (
     `Without ${layerName(most)} the dev loss changes by ${signed(most.change)} nats a token, the most; ` +
-    `without ${layerName(least)} by ${signed(least.change)}, the least`
+    `without ${layerName(least)} by ${signed(least.change)}, the least` +
+    (unknown > 0 ? `; not finite without ${unknown === 1 ? "one other" : `any one of ${unknown} others`}` : "")
   );
 }
 
@@ -188,9 +235,9 @@ function removalSpec(rows: readonly RemovalRow[], on: string): TopLevelSpec {
   const values = rows.map(({ stack, layer, change, changeError }) => ({
     stack,
     layer: layer + 1,
-    change: round(change),
-    low: Number.isFinite(changeError) ? round(change - changeError) : null,
-    high: Number.isFinite(changeError) ? round(change + changeError) : null,
+    change: orNull(change),
+    low: orNull(change - changeError),
+    high: orNull(change + changeError),
   }));
   const stacks = distinct(rows.map(({ stack }) => stack));
   const last = Math.max(...values.map(({ layer }) => layer));
@@ -210,7 +257,8 @@ function removalSpec(rows: readonly RemovalRow[], on: string): TopLevelSpec {
   const notes = [
     on,
     `All other layers as they are; the loss of the whole is ${number(rows[0]!.loss, 4)}.` +
-      (Number.isFinite(rows[0]!.changeError) ? " Bars across: ± one standard error over batches." : ""),
+      (values.some(({ low }) => low !== null) ? " Bars across: ± one standard error over batches." : ""),
+    ...notDrawn(values.filter(({ change }) => change === null).length),
   ];
   const tooltip = [
     { field: "stack" },
@@ -238,13 +286,16 @@ function surfaceFacts(rows: readonly SurfaceRow[]) {
 }
 
 function surfaceTitle(rows: readonly SurfaceRow[]): string {
-  const { middle, lowest, border } = surfaceFacts(rows);
+  const { middle, finite, lowest, border } = surfaceFacts(rows);
+  if (finite.length === 0) return "The loss is not finite at any point of the grid, that of the parameters included";
   const [low, high] = extent(border.map(({ loss }) => loss));
+  const around = border.length > 0 ? `${number(low)} to ${number(high)} at the border` : "not finite at the border";
+  const isFiniteInside = Number.isFinite(middle.loss);
   const where =
-    lowest.loss < middle.loss
+    !isFiniteInside || lowest.loss < middle.loss
       ? `the lowest point of the grid, ${number(lowest.loss, 4)}, is at (${number(lowest.alpha, 2)}, ${number(lowest.beta, 2)})`
       : "no point of the grid is lower";
-  return `The loss is ${number(middle.loss, 4)} at the parameters and ${number(low)} to ${number(high)} at the border; ${where}`;
+  return `The loss is ${number(middle.loss, 4)} at the parameters and ${around}; ${where}`;
 }
 
 function surfaceSpec(rows: readonly SurfaceRow[], on: string): TopLevelSpec {
@@ -253,7 +304,7 @@ function surfaceSpec(rows: readonly SurfaceRow[], on: string): TopLevelSpec {
   const half = places.length > 1 ? (places[1]! - places[0]!) / 2 : 0.5;
   const losses = finite.map(({ loss }) => loss);
   // A corner that explodes must not leave everything else one colour.
-  const top = Math.max(quantile(losses, 0.95), middle.loss);
+  const top = Math.max(quantile(losses, 0.95), Number.isFinite(middle.loss) ? middle.loss : -Infinity);
   const domain = [round(lowest.loss), round(Math.max(top, lowest.loss * 1.001))];
   // Cells reach a little below their neighbours, or pale seams would show between them.
   const cells = rows.map(({ alpha, beta, loss }) => ({
@@ -295,7 +346,7 @@ function surfaceSpec(rows: readonly SurfaceRow[], on: string): TopLevelSpec {
     on,
     "Two random directions d₁ and d₂, each filter as long as the parameters' own (Li et al. 2018), biases and gains fixed; × marks the parameters.",
     ...(clipped > 0 ? [`Colours end at the loss's 95 % quantile: ${clipped} of ${rows.length} points lie above.`] : []),
-    ...(finite.length < rows.length ? [`Values not drawn: ${rows.length - finite.length} non-finite.`] : []),
+    ...notDrawn(rows.length - finite.length),
   ];
   const steepest = Math.max(...cuts.map(({ loss }) => loss));
   return {
@@ -339,23 +390,27 @@ function surfaceSpec(rows: readonly SurfaceRow[], on: string): TopLevelSpec {
           },
         ],
       },
-      {
-        width: 320,
-        height: 340,
-        data: { values: cuts },
-        mark: { type: "line", strokeWidth: 1.8, point: { filled: true, size: 22 } },
-        encoding: {
-          x: axisOf("at", "distance from the parameters (α or β)"),
-          y: {
-            field: "loss",
-            type: "quantitative",
-            title: "loss (nats a token)",
-            scale: { zero: false, domainMax: round(steepest), nice: true },
-          },
-          color: { field: "series", type: "nominal", scale: scales.color, legend },
-          shape: { field: "series", type: "nominal", scale: scales.shape, legend },
-        },
-      },
+      ...(cuts.length === 0
+        ? []
+        : [
+            {
+              width: 320,
+              height: 340,
+              data: { values: cuts },
+              mark: { type: "line", strokeWidth: 1.8, point: { filled: true, size: 22 } },
+              encoding: {
+                x: axisOf("at", "distance from the parameters (α or β)"),
+                y: {
+                  field: "loss",
+                  type: "quantitative",
+                  title: "loss (nats a token)",
+                  scale: { zero: false, domainMax: round(steepest), nice: true },
+                },
+                color: { field: "series", type: "nominal", scale: scales.color, legend },
+                shape: { field: "series", type: "nominal", scale: scales.shape, legend },
+              },
+            },
+          ]),
     ],
     resolve: {
       legend: { color: "independent", shape: "independent" },
@@ -377,7 +432,14 @@ function curvatureTitle(rows: readonly CurvatureRow[]): string {
   const numbers =
     `The Hessian's top eigenvalue is ${number(top.value)}, ` +
     `its trace ${number(trace.value)} ± ${number(trace.standardError, 2)}`;
-  if (top.residual > 0.3 || top.disagreement > 0.2) return `${numbers}; the eigenvalue is uncertain`;
+  const uncertain = [
+    ...(top.residual > largestResidual || top.disagreement > 0.2 ? ["the eigenvalue"] : []),
+    ...(trace.disagreement > 0.2 ? ["the trace"] : []),
+  ];
+  if (!Number.isFinite(top.value) && !Number.isFinite(trace.value))
+    return "The top eigenvalue and the trace of the Hessian are not finite";
+  if (uncertain.length > 0)
+    return `${numbers}; ${uncertain.join(" and ")} ${uncertain.length > 1 ? "are" : "is"} uncertain`;
   const stable = `gradient descent without momentum is stable up to a learning rate of ${number(2 / top.value, 2)}`;
   return top.value > 0 ? `${numbers}: ${stable}` : numbers;
 }
@@ -386,15 +448,15 @@ function curvatureSpec(rows: readonly CurvatureRow[], on: string): TopLevelSpec 
   const values = rows.map(({ quantity, value, standardError }) => ({
     panel: quantity === "trace" ? "trace" : "eigenvalues",
     quantity: quantityNames[quantity],
-    value: round(value),
+    value: orNull(value),
     label: number(value),
-    low: Number.isFinite(standardError) ? round(value - standardError) : null,
-    high: Number.isFinite(standardError) ? round(value + standardError) : null,
+    low: orNull(value - standardError),
+    high: orNull(value + standardError),
   }));
   const percent = (value: number): string => `${number(100 * value, 2)} %`;
   const errors = rows.map(
     (row) =>
-      `${quantityNames[row.quantity]} ${percent(row.disagreement)}${row.residual > 0.1 ? " (power iteration not at its end)" : ""}`,
+      `${quantityNames[row.quantity]} ${percent(row.disagreement)}${row.residual > largestResidual ? " (power iteration not at its end)" : ""}`,
   );
   const notes = [
     on,
@@ -430,7 +492,10 @@ function curvatureSpec(rows: readonly CurvatureRow[], on: string): TopLevelSpec 
   };
   return {
     ...frame(curvatureTitle(rows), notes, 72),
-    hconcat: [panel("eigenvalues"), panel("trace")],
+    // Vega finds no limits for a panel of nothing.
+    hconcat: ["eigenvalues", "trace"]
+      .filter((name) => values.some((row) => row.panel === name && row.value !== null))
+      .map(panel),
     spacing: 40,
   } as unknown as TopLevelSpec;
 }

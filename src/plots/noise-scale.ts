@@ -67,7 +67,7 @@ function spec(data: ExperimentData): TopLevelSpec {
   const axis = logAxis(points.flatMap(({ low, high }) => [low, high]));
   const scales = lineScales(layout.lines);
   const legend = lineLegend(layout.lineTitle, layout.lines);
-  const x = { field: "step", type: "quantitative", title: "step" };
+  const x = { field: "step", type: "quantitative", title: "step", axis: { format: "d", tickMinStep: 1 } };
   const y = (field: string): object => ({
     field,
     type: "quantitative",
@@ -91,6 +91,7 @@ function spec(data: ExperimentData): TopLevelSpec {
           encoding: { x, y: y("low"), y2: { field: "high" }, color },
         },
         { mark: { type: "line", strokeWidth: 1.8, clip: true }, encoding: { x, y: y("value"), color } },
+        { mark: { type: "point", filled: true, size: 20, clip: true }, encoding: { x, y: y("value"), color } },
       ],
     },
   } as unknown as TopLevelSpec;

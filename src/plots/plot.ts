@@ -37,7 +37,7 @@ export function unmet(plot: Plot, data: ExperimentData): string | undefined {
         return "it needs runs whose train.schedule is a linear-ramp from a small learning rate to a larger one";
     } else if (requirement === "model-update") {
       if (!data.runs.some((run) => run.layers.some((row) => row.quantity === requirement && row.step > 0)))
-        return "no run has recorded model-update after an update (see probes.record in the configuration)";
+        return "no run has recorded model-update after an update (see probes in the configuration; the first step shows none)";
     } else if (
       !data.runs.some(
         (run) =>
@@ -45,7 +45,7 @@ export function unmet(plot: Plot, data: ExperimentData): string | undefined {
           run.readings?.some((row) => row.quantity === requirement),
       )
     ) {
-      return `no run has recorded ${requirement} of a numbered layer (see probes.record in the configuration)`;
+      return `no run has recorded ${requirement} (see probes in the configuration)`;
     }
   }
   return undefined;

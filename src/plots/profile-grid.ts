@@ -45,7 +45,9 @@ export function profileGrid(data: ExperimentData, measure: Measure, options: Gri
     : linearAxis(values);
   const rows = profiles.map((profile) => gridRow(profile, column(profile.stack, profile.moment), isLog));
   // Stack and moment stand under each other where names are long.
-  const header = columns.length > 4 ? { header: { labelExpr: "split(datum.label, ', ')" } } : {};
+  const lines = "split(replace(datum.label, ' ', ', '), ', ')";
+  const header =
+    columns.length > 4 ? { header: { labelExpr: lines, labelFontSize: columns.length > 6 ? 10 : 11 } } : {};
   const deepest = Math.max(1, ...rows.flatMap((row) => row.layer));
   const thinnedNote = profiles.some(({ layers }) => layers.length > layersDrawn)
     ? [`Of stacks deeper than ${layersDrawn} layers ${layersDrawn} are drawn, evenly spread.`]
@@ -97,7 +99,8 @@ export function profileGrid(data: ExperimentData, measure: Measure, options: Gri
     },
     spacing: 12,
     spec: {
-      width: columns.length > 6 ? 130 : columns.length > 2 ? 180 : 340,
+      // All columns fit a page.
+      width: columns.length > 4 ? Math.floor(760 / columns.length) : columns.length > 2 ? 180 : 340,
       height: layout.panels.length > 2 ? 130 : 170,
       layer: [
         {

@@ -72,7 +72,9 @@ export function profilesOf(data: ExperimentData, measure: Measure): Profile[] {
           values: same.map((one) => valueAt(one, moment)),
         })),
       }));
-    const ended = measured.filter(({ run }) => run.row.status === "done");
+    // One recorded step is a start and no end.
+    const moved = measured.map(({ run, series }) => ({ run, series: series.filter(({ steps }) => steps.length > 1) }));
+    const ended = moved.filter(({ run }) => run.row.status === "done");
     const diverged = measured.filter(({ run }) => run.row.status === "diverged");
     return [
       ...take(measured, "first", "seeds", null),

@@ -23,10 +23,10 @@ const ofParameters = (view: StepView, { mean, each }: GradientSample): LayerRow[
 ];
 
 const ofLayers = ({ step, player }: StepView, { batches, mean, each }: GradientSample): LayerRow[] =>
-  byLayer(mean.keys()).flatMap(({ stack, layer, paths }) => {
+  byLayer(mean.keys()).flatMap(({ stack, layer, component, paths }) => {
     if (stack === "all") return []; // no stack of layers.csv
     const row = (quantity: Quantity, columns: ReturnType<typeof normColumns>): LayerRow => {
-      return { step, player, stack, layer, component: "layer", parameter: "all", quantity, ...columns };
+      return { step, player, stack, layer, component, parameter: "all", quantity, ...columns };
     };
     const ofBatches = Array.from({ length: batches }, (_, k) => together(paths.map((path) => each.get(path)![k]!)));
     return [

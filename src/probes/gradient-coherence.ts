@@ -11,10 +11,10 @@ export const gradientCoherence: Probe = {
   numbers({ step, player, sample }) {
     if (!sample) return [];
     const { each, product } = sample;
-    return byLayer(product.keys()).map(({ stack, layer, paths }): ReadingRow => {
+    return byLayer(product.keys()).map(({ stack, layer, component, paths }): ReadingRow => {
       const squares = (batch: number): number => sumOver(paths, (path) => each.get(path)![batch]!.sumSquares);
       const value = sumOver(paths, (path) => product.get(path)!) / Math.sqrt(squares(0)) / Math.sqrt(squares(1));
-      return { step, player, stack, layer, component: "layer", parameter: "", quantity: "gradient-coherence", value };
+      return { step, player, stack, layer, component, parameter: "", quantity: "gradient-coherence", value };
     });
   },
 };

@@ -15,13 +15,13 @@ export const noiseScale: Probe = {
   numbers({ step, player, sample }) {
     if (!sample) return [];
     const { batches: K, targets: B } = sample;
-    return byLayer(sample.mean.keys()).flatMap(({ stack, layer, paths }) => {
+    return byLayer(sample.mean.keys()).flatMap(({ stack, layer, component, paths }) => {
       const ofMean = sumOver(paths, (path) => sample.mean.get(path)!.sumSquares);
       const meanOf = sumOver(paths, (path) => mean(sample.each.get(path)!.map(({ sumSquares }) => sumSquares)));
       const signal = (K * ofMean - meanOf) / (K - 1);
       const trace = ((B * K) / (K - 1)) * (meanOf - ofMean);
       const row = (quantity: ReadingQuantity, value: number): ReadingRow => {
-        return { step, player, stack, layer, component: "layer", parameter: "", quantity, value };
+        return { step, player, stack, layer, component, parameter: "", quantity, value };
       };
       return [row("noise-signal", signal), row("noise-trace", trace), row("noise-scale", trace / signal)];
     });

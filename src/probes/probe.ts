@@ -131,6 +131,8 @@ export function readingRows(
 export interface LayerGroup {
   readonly stack: string;
   readonly layer: number | "";
+  /** `layer`; of what belongs to none its own, such as `norm`, or `all` where there are several. */
+  readonly component: string;
   readonly paths: readonly string[];
 }
 
@@ -146,7 +148,13 @@ export function byLayer(paths: Iterable<string>): LayerGroup[] {
     else groups.set(key, { stack, layer, paths: [path] });
     all.push(path);
   }
-  return [...groups.values(), { stack: "all", layer: "", paths: all }];
+  const componentOf = ({ layer, paths }: Pick<LayerGroup, "layer" | "paths">): string => {
+    if (layer !== "") return "layer";
+    const [first = "", ...rest] = new Set(paths.map((path) => placeOf(path).component));
+    return rest.length ? "all" : first;
+  };
+  const found = Array.from(groups.values(), (group) => ({ ...group, component: componentOf(group) }));
+  return [...found, { stack: "all", layer: "", component: "all", paths: all }];
 }
 
 /** The sum of `of` over paths. */

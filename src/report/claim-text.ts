@@ -3,12 +3,12 @@
 import { groupBy } from "../statistics.ts";
 import type { Claim } from "../types.ts";
 
-/** Four significant digits; a dash for what is not there. */
+/** Five significant digits; a dash for what is not there. */
 export function numberText(value: number): string {
   if (Number.isNaN(value)) return "–";
   if (!Number.isFinite(value) || value === 0) return String(value);
   const size = Math.abs(value);
-  return size >= 1e5 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+  return size >= 1e5 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(5)));
 }
 
 /** `20 hold, 2 corrected, 1 fails`. */

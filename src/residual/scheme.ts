@@ -21,6 +21,9 @@ export const sublayersOf = {
   decoder: ["self-attention", "cross-attention", "feed-forward"],
 } as const;
 
+/** The stacks, in the order in which signal passes them. */
+export const stacks: readonly Stack[] = ["encoder", "decoder"];
+
 export type Sublayer = (typeof sublayersOf)["decoder"][number];
 
 /** Where a sublayer stands. `end` is what follows a stack's last layer; its `layer` is the number of layers. */

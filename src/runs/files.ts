@@ -23,15 +23,14 @@ export const metricsFile = (runDir: string): string => join(runDir, "metrics.csv
 export const layersFile = (runDir: string): string => join(runDir, "layers.csv");
 export const readingsFile = (runDir: string): string => join(runDir, "readings.csv");
 
-/** Makes a folder (and its parents) and checks that it can be written to; a `UserError` that names it otherwise. */
-export function ensureFolder(folder: string): void {
+/** Makes a folder (and its parents) and checks that it can be written to; otherwise a `UserError` that names it and says what
+ *  to do. */
+export function ensureFolder(folder: string, advice = "choose another with --out"): void {
   try {
     makeFolders(folder);
     accessSync(folder, constants.W_OK);
   } catch (error) {
-    throw new UserError(
-      `${folder}: expected a folder that can be written to, got ${messageOf(error)}; choose another with --out`,
-    );
+    throw new UserError(`${folder}: expected a folder that can be written to, got ${messageOf(error)}; ${advice}`);
   }
 }
 

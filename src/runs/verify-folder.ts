@@ -2,7 +2,7 @@
 // derive from all of these, `checks.json` and `checks.csv`. So a single check can be run again without the others.
 
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { stringify } from "csv-stringify/sync";
 import { assert, messageOf, UserError } from "../errors.ts";
 import type { CheckFigure, Claim } from "../types.ts";
@@ -19,7 +19,7 @@ export interface CheckRecord {
   readonly claims: readonly Claim[];
   /** Absent where the check failed before it had one. */
   readonly figure?: CheckFigure;
-  /** Why the check could not be carried out; its one claim then fails without numbers. */
+  /** Why the check could not be carried out; its one claim then fails, and its numbers are NaN. */
   readonly reason?: string;
   readonly engine: string;
   /** ISO 8601, when it was finished. */
@@ -65,17 +65,23 @@ export function discardEmpty(folder: string): void {
   }
 }
 
-/** JSON with the numbers it has no words for as strings: "NaN", "Infinity", "-Infinity". */
+/** JSON in which a number that is not there (NaN) is null, as all numbers are of a claim that could not be carried out, its
+ *  `reason` beside them. One that left the range of numbers, as what is measured may, is the text "Infinity" or "-Infinity". */
 export const jsonText = (value: unknown, indent?: number): string =>
   JSON.stringify(
     value,
-    (_key, part: unknown) => (typeof part === "number" && !Number.isFinite(part) ? String(part) : part),
+    (_key, part: unknown) => (part === Infinity || part === -Infinity ? String(part) : part),
     indent,
   );
 
-const numberNames = ["NaN", "Infinity", "-Infinity"];
-const withNumbers = (_key: string, part: unknown): unknown =>
-  typeof part === "string" && numberNames.includes(part) ? Number(part) : part;
+/** The keys of claims and figures whose values are numbers and may be none that JSON has. */
+const numericKeys = new Set("predicted measured relativeError tolerance claimed low high x y".split(" "));
+const withNumbers = (key: string, part: unknown): unknown => {
+  if (numericKeys.has(key)) return toNumber(part);
+  return key === "within" && Array.isArray(part) ? part.map(toNumber) : part;
+};
+const toNumber = (part: unknown): unknown =>
+  part === null ? NaN : part === "Infinity" || part === "-Infinity" ? Number(part) : part;
 
 /** Writes what a check found. */
 export function writeCheck(folder: string, record: CheckRecord): void {
@@ -84,17 +90,19 @@ export function writeCheck(folder: string, record: CheckRecord): void {
 }
 
 /** All that checks found so far, in the order of their names. A damaged file is a `UserError`. */
-export function readChecks(folder: string): CheckRecord[] {
-  let files: string[];
-  try {
-    files = readdirSync(recordsFolder(folder));
-  } catch {
-    return [];
-  }
-  return files
+export const readChecks = (folder: string): CheckRecord[] =>
+  regularFiles(recordsFolder(folder))
     .filter((name) => name.endsWith(".json"))
     .sort()
     .map((name) => readRecord(join(recordsFolder(folder), name)));
+
+/** The names of the regular files in a folder; none where there is no folder. */
+function regularFiles(folder: string): string[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isFile() ? [entry.name] : []));
+  } catch {
+    return [];
+  }
 }
 
 function readRecord(file: string): CheckRecord {
@@ -109,14 +117,18 @@ function readRecord(file: string): CheckRecord {
   const texts = [record?.check, record?.summary, record?.source, record?.conditions, record?.made];
   if (!texts.every((text) => typeof text === "string") || !Array.isArray(record?.claims) || !record.environment)
     throw damaged("something else");
+  // A copy under another name would list its claims twice.
+  if (`${record.check}.json` !== basename(file)) throw damaged(`what the check ${record.check} found`);
   return record as CheckRecord;
 }
 
-/** Removes what checks found that are not among `known` (any more). */
+/** Removes what checks found that are not among `known` (any more): their records and figures, and nothing else. */
 export function keepChecks(folder: string, known: ReadonlySet<string>): void {
-  for (const path of [recordsFolder(folder), figuresFolder(folder)])
-    for (const name of readdirSync(path))
-      if (!known.has(name.replace(/\.(json|svg|png)$/, ""))) rmSync(join(path, name), { force: true });
+  const gone = readChecks(folder).flatMap(({ check }) => (known.has(check) ? [] : [check]));
+  const theirs = new Set(gone.flatMap((check) => ["json", "svg", "png"].map((extension) => `${check}.${extension}`)));
+  // Records go last: without them nobody would know, after a crash, whose the figures are.
+  for (const path of [figuresFolder(folder), recordsFolder(folder)])
+    for (const name of regularFiles(path)) if (theirs.has(name)) rmSync(join(path, name), { force: true });
 }
 
 /** The claims of all `records`, a line each. */
@@ -140,7 +152,10 @@ export const commitOf = ({ git }: Environment): string | null => git && `${git.c
 export function writeLists(folder: string, records: readonly CheckRecord[]): void {
   const lines = claimLines(records);
   writeWhole(join(folder, "checks.json"), `${jsonText(lines, 2)}\n`);
-  writeWhole(join(folder, "checks.csv"), stringify([Object.keys(columns), ...lines.map(csvLine)]));
+  writeWhole(
+    join(folder, "checks.csv"),
+    stringify([Object.keys(columns), ...lines.map(csvLine)], { cast: { number: csvNumber } }),
+  );
 }
 
 const columns: Record<string, (line: ClaimLine) => string | number | null | undefined> = {
@@ -162,4 +177,5 @@ const columns: Record<string, (line: ClaimLine) => string | number | null | unde
   made: ({ made }) => made,
   commit: ({ commit }) => commit,
 };
+const csvNumber = (value: number): string => (Number.isNaN(value) ? "" : String(value));
 const csvLine = (line: ClaimLine): unknown[] => Object.values(columns).map((of) => of(line));

@@ -6,6 +6,7 @@ import { initialize } from "../train/initialize.ts";
 import type { HostTensor } from "../types.ts";
 import type { Laboratory } from "./check.ts";
 import { type Carry, carries } from "./error-signal.ts";
+import { plainOptions } from "./plain-options.ts";
 import { type Part, partLinks, type PartLink } from "./sublayers.ts";
 
 /** Layers, width and length, how many random errors go down, and the seeds: of parameters, tokens and errors. */
@@ -18,46 +19,38 @@ export const deepInWords =
 
 /** A deep encoder with its tokens and errors. */
 export interface DeepStack {
+  readonly options: TransformerOptions;
   readonly parameters: Parameters;
-  /** Its sublayers, whole, from the bottom up. */
-  readonly sublayers: readonly PartLink[];
+  /** Its sublayers' parts, from the bottom up. */
+  readonly links: readonly PartLink[];
   /** The carry as each of them finds it. */
   readonly carries: readonly Carry[];
   /** Random errors at the top, one a row. */
   readonly errors: Float32Array;
-  /** The sublayers' parts as links. */
-  parts(parts: readonly Part[]): PartLink[];
 }
 
-/** The deep encoder of a scheme and a seed. */
-export async function deepStack({ engine }: Laboratory, residual: string, seed: number): Promise<DeepStack> {
+/** The deep encoder of a scheme and a seed, taken apart into the `parts` of its sublayers. */
+export async function deepStack(
+  { engine }: Laboratory,
+  residual: string,
+  seed: number,
+  parts: readonly Part[],
+): Promise<DeepStack> {
   const { layers, width, tokens, errors: rows } = deep;
   const vocabulary = 100;
-  const options: TransformerOptions = {
-    depth: { encoder: layers, decoder: 1 },
-    width,
-    heads: 4,
-    feedForward: 4 * width,
-    residual,
-    norm: "layer-norm",
-    activation: "relu",
-    dropout: 0,
-    tiedEmbeddings: "none",
-    vocabulary,
-    labelSmoothing: 0,
-  };
+  const depth = { encoder: layers, decoder: 1 };
+  const options = plainOptions({ residual, depth, width, heads: 4, feedForward: 4 * width, vocabulary });
   const players = transformer(options);
   const parameters = initialize(players, seed);
-  const parts = (parts: readonly Part[]): PartLink[] => partLinks(options, "encoder", parts);
-  const sublayers = parts(["sublayer"]);
+  const links = partLinks(options, "encoder", parts);
   const draws = stream(seed, "theory/tokens").uniform(new Float64Array(tokens));
   const shape = [1, tokens];
   const first: Record<string, HostTensor> = {
     source: { dtype: "int32", shape, data: Int32Array.from(draws, (u) => Math.floor(u * vocabulary)) },
     sourceMask: { dtype: "float32", shape, data: new Float32Array(tokens).fill(1) },
   };
-  const chain = [players[0]!.stages[0]!, ...sublayers.map(({ stage }) => stage)]; // the first embeds the source
+  const chain = [players[0]!.stages[0]!, ...links.map(({ stage }) => stage)]; // the first embeds the source
   const found = await carries(engine, chain, parameters, first);
   const errors = stream(seed, "theory/errors").normal(new Float32Array(rows * tokens * width));
-  return { parameters, sublayers, carries: found.slice(1, -1), errors, parts };
+  return { options, parameters, links, carries: found.slice(1, -1), errors };
 }

@@ -8,6 +8,7 @@ import { stream } from "../random.ts";
 import type { Init, Parameter, ParameterSpec, Player, Stage, TapPoint } from "../stage.ts";
 import { initialize } from "../train/initialize.ts";
 import type { Batch } from "../types.ts";
+import { plainOptions } from "./plain-options.ts";
 
 // B sentences, T length, D width, V vocabulary.
 
@@ -34,19 +35,8 @@ export function encoderOnly(
   ending: Ending = "cross-entropy",
 ): Player {
   const { layers, width, heads, feedForward, sentences, length, vocabulary } = sizes;
-  const { stages } = transformer({
-    depth: { encoder: layers, decoder: 1 },
-    width,
-    heads,
-    feedForward,
-    residual,
-    norm: "layer-norm",
-    activation: "relu",
-    dropout: 0,
-    tiedEmbeddings: "none",
-    vocabulary,
-    labelSmoothing: 0,
-  })[0]!;
+  const depth = { encoder: layers, decoder: 1 };
+  const { stages } = transformer(plainOptions({ residual, depth, width, heads, feedForward, vocabulary }))[0]!;
   const input: Stage = {
     name: "input",
     stack: "input",

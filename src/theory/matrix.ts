@@ -1,6 +1,7 @@
 // Square matrices in float64: Jacobians measured row by row in float32 are multiplied back together here, so that what is
 // compared is the formula and not the rounding of the product. Column convention: J[i, j] = dy_i / dx_j, so a later map
 // stands on the left, dz/dx = (dz/dy) (dy/dx), and an error is a row, dE/dx = (dE/dy) (dy/dx).
+import { inner, norm } from "../vectors.ts";
 
 /** A square matrix, row-major. */
 export interface Matrix {
@@ -41,19 +42,24 @@ export function rowTimes(g: ArrayLike<number>, { size, data }: Matrix): Float64A
   return out;
 }
 
-/** <a, b>. */
-export function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
-}
+/** The column A v. */
+export const timesColumn = ({ size, data }: Matrix, v: ArrayLike<number>): Float64Array =>
+  Float64Array.from({ length: size }, (_, i) => inner(data.subarray(i * size, (i + 1) * size), v));
 
-/** ||a||, Euclidean. */
-export const norm = (a: ArrayLike<number>): number => Math.sqrt(dot(a, a));
-
-/** ||a - b|| / ||b||. */
-export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < b.length; i++) sum += (a[i]! - b[i]!) ** 2;
-  return Math.sqrt(sum) / norm(b);
+/** The largest singular value, by power iteration on A^T A from `start` until it changes by less than a part of 1e-9. */
+export function spectralNorm(a: Matrix, start: Float64Array): number {
+  let v = start;
+  let value = 0;
+  for (let iteration = 0; iteration < 1000; iteration++) {
+    const size = norm(v);
+    const image = timesColumn(
+      a,
+      v.map((x) => x / size),
+    );
+    const next = norm(image);
+    if (Math.abs(next - value) <= 1e-9 * next) return next;
+    value = next;
+    v = rowTimes(image, a); // (A^T (A v))^T
+  }
+  return value;
 }

@@ -1,7 +1,8 @@
 // Post-LN's x' = LayerNorm(x + F(x)) as two Jacobians a sublayer, and the ways to multiply them.
+import { distance, inner } from "../vectors.ts";
 import type { Laboratory } from "./check.ts";
 import { jacobians } from "./error-signal.ts";
-import { distance, dot, type Matrix, multiply, rowTimes } from "./matrix.ts";
+import { type Matrix, multiply, rowTimes } from "./matrix.ts";
 import { type Sample, samples } from "./recorded.ts";
 import { partLinks } from "./sublayers.ts";
 
@@ -88,4 +89,5 @@ export const isTrainedEncoder = ({ moment, recorded: { stack } }: PostLnSample):
   moment === "trained" && stack === "encoder";
 
 /** The part of `error` along `unit`, in units of it: <error, unit> / <unit, unit>. 1 for `unit` itself. */
-export const along = (error: ArrayLike<number>, unit: ArrayLike<number>): number => dot(error, unit) / dot(unit, unit);
+export const along = (error: ArrayLike<number>, unit: ArrayLike<number>): number =>
+  inner(error, unit) / inner(unit, unit);

@@ -1,7 +1,8 @@
 // Pre-LN's x' = x + f(x), f(x) = F(LayerNorm(x)), as the terms of the telescoped sum x_L = x_l0 + sum_l f(x_l).
+import { distance } from "../vectors.ts";
 import type { Laboratory } from "./check.ts";
 import { jacobians } from "./error-signal.ts";
-import { add, distance, identity, type Matrix, rowTimes } from "./matrix.ts";
+import { add, identity, type Matrix, rowTimes } from "./matrix.ts";
 import { type Sample, samples } from "./recorded.ts";
 import { partLinks } from "./sublayers.ts";
 

@@ -3,14 +3,13 @@
 import type { Engine } from "../engine/engine.ts";
 import { assert } from "../errors.ts";
 import { transformer, type TransformerOptions } from "../models/transformer.ts";
-import type { Stack } from "../residual/scheme.ts";
+import { type Stack, stacks } from "../residual/scheme.ts";
 import type { Parameters } from "../stage.ts";
+import { distinct } from "../statistics.ts";
 import type { Batch, HostTensor } from "../types.ts";
-import type { Laboratory } from "./check.ts";
+import { furthest, type Laboratory } from "./check.ts";
 import { type Carry, carries, errorsAt } from "./error-signal.ts";
 import { type PartLink, takenApart } from "./sublayers.ts";
-
-export const stacks: readonly Stack[] = ["encoder", "decoder"];
 
 /** The networks of the seed's Question 18: as small as their Jacobians have to be, which have (tokens x width)^2 elements. */
 export const setting = { depth: 4, width: 16, steps: 150, tokens: 8, seeds: [1, 2, 3] } as const;
@@ -68,6 +67,18 @@ export async function samples(
   }
   return found;
 }
+
+/** The largest of the numbers that each seed's samples have, one a seed: `rows[i]` are those of `samples[i]`. */
+export const largestBySeed = (
+  samples: readonly Pick<Sample, "seed">[],
+  rows: readonly (readonly number[])[],
+): number[] =>
+  distinct(samples.map(({ seed }) => seed)).map((seed) =>
+    furthest(
+      rows.flatMap((row, i) => (samples[i]!.seed === seed ? row : [])),
+      0,
+    ),
+  );
 
 /** The panel of a figure in which a sample stands. */
 export const panelOf = ({ moment, recorded: { stack } }: Pick<Sample, "moment" | "recorded">): string =>

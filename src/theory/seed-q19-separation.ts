@@ -13,7 +13,7 @@ import {
   recordedErrors,
   separated,
 } from "./post-ln-factors.ts";
-import { panelOf, settingInWords } from "./recorded.ts";
+import { largestBySeed, panelOf, settingInWords } from "./recorded.ts";
 
 /** As in Question 18: float32 factors leave less than 1e-5. */
 const tolerance = 1e-4;
@@ -55,6 +55,7 @@ export function separationFinding(
           "interleaved product gives, in units of that, at the bottom of the trained encoder.",
         predicted: 1,
         measured: atBottom.map(({ measured }) => measured),
+        worst: true,
         tolerance,
         correction: {
           claimed: median(atBottom.map(({ claimed }) => claimed)),
@@ -67,9 +68,13 @@ export function separationFinding(
         name: "seed-q19-separation/interleaved",
         statement:
           "Seed, Question 18, from which Question 19's equation was made: the interleaved product equals the error. Measured: the largest " +
-          "relative difference (L2) from the recorded dE/dx_l0, over every l0 of encoder and decoder, before and after training, and all seeds.",
+          "relative difference (L2) from the recorded dE/dx_l0, over every l0 of encoder and decoder, before and after training; of the seeds the largest counts.",
         predicted: 0,
-        measured: Math.max(...found.flatMap(({ interleaved }) => interleaved)),
+        measured: largestBySeed(
+          samples,
+          found.map(({ interleaved }) => interleaved),
+        ),
+        worst: true,
         tolerance,
       }),
     ],

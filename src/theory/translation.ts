@@ -3,6 +3,7 @@ import { transformer, type TransformerOptions } from "../models/transformer.ts";
 import { stream } from "../random.ts";
 import type { Player } from "../stage.ts";
 import type { Batch } from "../types.ts";
+import { plainOptions } from "./plain-options.ts";
 
 const [sentences, length, vocabulary] = [4, 16, 500];
 
@@ -13,19 +14,16 @@ export const translationSetting =
 
 /** A transformer of as many encoder as decoder layers. */
 export const translator = (residual: TransformerOptions["residual"], layers: number, width: number): Player =>
-  transformer({
-    depth: { encoder: layers, decoder: layers },
-    width,
-    heads: 4,
-    feedForward: 4 * width,
-    residual,
-    norm: "layer-norm",
-    activation: "relu",
-    dropout: 0,
-    tiedEmbeddings: "none",
-    vocabulary,
-    labelSmoothing: 0,
-  })[0]!;
+  transformer(
+    plainOptions({
+      residual,
+      depth: { encoder: layers, decoder: layers },
+      width,
+      heads: 4,
+      feedForward: 4 * width,
+      vocabulary,
+    }),
+  )[0]!;
 
 /** Sentence pairs of uniformly random tokens without padding. */
 export function randomSentences(seed: number): Batch {

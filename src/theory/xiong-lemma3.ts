@@ -10,6 +10,7 @@ import { initialize } from "../train/initialize.ts";
 import type { Claim } from "../types.ts";
 import { type Check, claim } from "./check.ts";
 import { exponent } from "./fit.ts";
+import { spectralNorm } from "./matrix.ts";
 import { measured, predicted, seedsUpTo } from "./points.ts";
 
 const width = 128;
@@ -61,28 +62,6 @@ function rowsOfJacobian(norm: Norm): Player {
   };
 }
 
-/** The largest singular value of a square matrix given by its rows one after another, by power iteration on J^T J. */
-function spectralNorm(rows: Float32Array, start: Float64Array): number {
-  const n = start.length;
-  let v = start;
-  let value = 0;
-  for (let iteration = 0; iteration < 1000; iteration++) {
-    const size = Math.hypot(...v);
-    const unit = v.map((x) => x / size);
-    const image = Float64Array.from({ length: n }, (_, i) => {
-      let sum = 0;
-      for (let j = 0; j < n; j++) sum += rows[i * n + j]! * unit[j]!;
-      return sum;
-    });
-    v = new Float64Array(n);
-    for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) v[j]! += rows[i * n + j]! * image[i]!;
-    const next = Math.hypot(...image);
-    if (Math.abs(next - value) <= 1e-9 * next) return next;
-    value = next;
-  }
-  return value;
-}
-
 /** Measures the Jacobian of `norm` by the engine at inputs of all scales. */
 export async function jacobianNorms(
   engine: Engine,
@@ -113,7 +92,7 @@ export async function jacobianNorms(
         scale,
         norm: Math.hypot(...x),
         centredNorm: Math.hypot(...x.map((value) => value - own)),
-        spectralNorm: spectralNorm(gradients.get("norm/x")!, start),
+        spectralNorm: spectralNorm({ size: width, data: Float64Array.from(gradients.get("norm/x")!) }, start),
       };
     };
     const centred: Point[] = [];

@@ -1,13 +1,29 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "csv-parse/sync";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import * as instruments from "../../src/instruments/index.ts";
+import type { Instrument } from "../../src/instruments/instrument.ts";
 import { members, type Member } from "../../src/registry.ts";
 import { readMetrics } from "../../src/runs/tables.ts";
 import { fathom } from "./capture.ts";
+
+/** The instrument that Ctrl-C comes upon, when it has begun. */
+const interrupted = vi.hoisted(() => ({ instrument: "" }));
+
+vi.mock("../../src/instruments/index.ts", async (original) => {
+  const all = Object.values(await original<Record<string, Instrument>>());
+  const withInterrupt = ({ name, summary, measure }: Instrument): Instrument => ({
+    ...{ name, summary },
+    measure(subject) {
+      if (name === interrupted.instrument) process.emit("SIGINT");
+      return measure(subject);
+    },
+  });
+  return Object.fromEntries(all.map((one) => [one.name, withInterrupt(one)]));
+});
 
 const out = mkdtempSync(join(tmpdir(), "fathom-measure-"));
 const debug = fileURLToPath(new URL("../../configs/debug.yaml", import.meta.url));
@@ -39,6 +55,7 @@ describe("fathom measure", () => {
       };
       expect(stdout).toContain(`${name}: ${title.text.join(" ")}`);
       expect(title.subtitle[0]).toContain("step 20, on 2 dev batches of");
+      expect(title.subtitle[0]).toContain("target tokens in all.");
       expect(stdout).not.toContain("NaN");
       expect(readFileSync(join(folder, `${name}.svg`), "utf8")).not.toMatch(/NaN|undefined|null/);
     }
@@ -100,10 +117,94 @@ describe("fathom measure", () => {
     expect(stderr).toContain(message);
   });
 
-  test("a folder that is no run: exit code 2", async () => {
-    const { code, stderr } = await fathom("measure", out);
-    expect([code, stderr]).toEqual([2, expect.stringContaining("expected the folder of a run")]);
+  test("a folder that is no run: exit code 2; of an experiment its runs are named", async () => {
+    for (const [folder, message] of [
+      [out, "expected the folder of a run, got one without config.yaml"],
+      [join(out, "nowhere"), "nowhere: expected the folder of a run, got no folder of that name"],
+      [join(out, "debug"), `debug: expected the folder of a run, got that of an experiment; its runs: ${run}`],
+    ] as const)
+      expect(await fathom("measure", folder)).toEqual({
+        code: 2,
+        stdout: "",
+        stderr: expect.stringContaining(message),
+      });
   });
+
+  test("a place that cannot be written to: exit code 2, before anything is measured", async () => {
+    const blocked = join(out, "debug", "blocked");
+    cpSync(run, blocked, { recursive: true });
+    rmSync(join(blocked, "measure"), { recursive: true, force: true });
+    writeFileSync(join(blocked, "measure"), "");
+    const { code, stderr } = await fathom("measure", blocked);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /measure\S*: expected a folder that can be written to, got .*; what is measured of a run is kept/,
+    );
+    expect(stderr).not.toContain("hessian");
+  });
+
+  test("an instrument named twice measures once", async () => {
+    const { stdout } = await fathom("measure", run, "stack-jacobian", "stack-jacobian", "--json");
+    expect((JSON.parse(stdout) as { results: unknown[] }).results).toHaveLength(1);
+  }, 60_000);
+
+  test("Ctrl-C ends it: exit code 130; what was done is kept whole, and of the rest there is nothing", async () => {
+    const folder = join(run, "measure", "step-00000000");
+    rmSync(folder, { recursive: true, force: true });
+    interrupted.instrument = "layer-jacobian";
+    const two = await fathom("measure", run, "stack-jacobian", "layer-jacobian", "hessian", "--step", "0");
+    expect([two.code, two.stdout]).toEqual([130, ""]);
+    expect(two.stderr).toContain(`interrupted; kept in ${folder}: stack-jacobian`);
+    expect(readdirSync(folder).sort()).toEqual(["csv", "svg", "vl.json"].map((e) => `stack-jacobian.${e}`));
+    rmSync(folder, { recursive: true });
+    interrupted.instrument = "hessian";
+    const none = await fathom("measure", run, "hessian", "--step", "0");
+    interrupted.instrument = "";
+    expect([none.code, none.stdout]).toEqual([130, ""]);
+    expect(none.stderr).toContain("interrupted; nothing written");
+    expect(existsSync(folder)).toBe(false);
+  }, 60_000);
+
+  test("of a run that diverged it says so, and measures its last checkpoint", async () => {
+    const wild = ["train.optimizer.kind=sgd", "train.optimizer.learningRate=1000000", "name=diverged"];
+    await fathom("train", debug, "--out", out, "--quiet", ...wild);
+    const runs = join(out, "diverged", "runs");
+    const diverged = join(runs, readdirSync(runs)[0]!);
+    const { code, stdout } = await fathom("measure", diverged, "stack-jacobian", "--batches", "1");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^step 0, 1 dev batch of \d+ target tokens; the run diverged: loss not finite at step \d/);
+    const { run: how } = JSON.parse((await fathom("measure", diverged, "stack-jacobian", "--json")).stdout) as {
+      run: { status: string };
+    };
+    expect(how.status).toBe("diverged");
+  }, 60_000);
+
+  test("a network whose numbers are not finite is measured all the same: tables, sentences, and no figure of nothing", async () => {
+    const broken = join(out, "debug", "broken");
+    cpSync(run, broken, { recursive: true });
+    const weights = join(broken, "checkpoints", "step-00000020", "weights.safetensors");
+    const bytes = readFileSync(weights);
+    // Safetensors: the length of a JSON header, the header, float32 numbers: here all NaN.
+    const start = 8 + Number(bytes.readBigUInt64LE(0));
+    for (let at = start; at < bytes.length; at += 4) bytes.writeFloatLE(NaN, at);
+    for (const name of readdirSync(join(broken, "checkpoints")).filter((name) => name.endsWith("20")))
+      writeFileSync(join(broken, "checkpoints", name, "weights.safetensors"), bytes);
+    const { code, stdout } = await fathom("measure", broken, "--batches", "1");
+    expect(code).toBe(0);
+    for (const sentence of [
+      "hessian: The top eigenvalue and the trace of the Hessian are not finite",
+      "layer-jacobian: The Jacobian of no layer is finite",
+      "layer-removal: The dev loss is not finite with all layers in place",
+      "loss-surface: The loss is not finite at any point of the grid",
+      "stack-jacobian: From first to last layer the Jacobian is not finite in any stack",
+      "no figure: there is no finite number to draw",
+    ])
+      expect(stdout).toContain(sentence);
+    expect(stdout).not.toContain("NaN");
+    // Figures of the copied, finite run went with it.
+    const folder = join(broken, "measure", "step-00000020");
+    expect(readdirSync(folder).sort()).toEqual(names.map((name) => `${name}.csv`).sort());
+  }, 120_000);
 
   test("a run without a checkpoint: exit code 2, and how to measure its start", async () => {
     const steps = ["train.steps=1", "train.evaluateEverySteps=1", "name=fresh"];
@@ -127,7 +228,7 @@ describe("fathom measure", () => {
     ]);
     const all = await fathom("measure", dlcl, "--batches", "1");
     expect(all.code).toBe(0);
-    expect(all.stderr).toContain("layer-removal left out: ");
+    expect(all.stderr).toContain("layer-removal left out: expected layers that hand on");
     const written = readdirSync(join(dlcl, "measure", "step-00000001"));
     expect(written.filter((file) => file.endsWith(".csv"))).toEqual(
       names.filter((name) => name !== "layer-removal").map((name) => `${name}.csv`),

@@ -1,8 +1,10 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "csv-parse/sync";
 import { afterEach, expect, test, vi } from "vitest";
+import type { Environment } from "../../src/runs/environment.ts";
+import { type CheckRecord, prepareVerifyFolder, readChecks, writeCheck } from "../../src/runs/verify-folder.ts";
 import { type Check, claim, type Laboratory } from "../../src/theory/check.ts";
 import type { Claim } from "../../src/types.ts";
 import { fathom } from "./capture.ts";
@@ -120,11 +122,14 @@ test("a check that throws fails with the reason, the others still run, and the J
   stub.broken = true;
   const { code, stdout } = await fathom("verify", "--json", "--out", out);
   expect(code).toBe(1);
+  const nothing = { predicted: null, measured: null, relativeError: null, tolerance: null };
   expect(JSON.parse(stdout)).toMatchObject([
-    { name: "product", verdict: "fails", reason: "the product is out", measured: "NaN" },
+    { name: "product", verdict: "fails", reason: "the product is out", ...nothing },
     { name: "slope/one", verdict: "holds" },
     { name: "slope/two", verdict: "holds" },
   ]);
+  expect(JSON.parse(read(out, "checks.json"))[0]).toMatchObject(nothing);
+  expect(parse(read(out, "checks.csv"), { columns: true })[0]).toMatchObject({ predicted: "", measured: "" });
   // The figure of the run before would speak for a check that no longer runs.
   expect(existsSync(join(out, "verify", "plots", "product.svg"))).toBe(false);
   expect((await fathom("verify", "product", "--out", out)).stdout).toContain(
@@ -163,11 +168,68 @@ test("one check alone is put beside what the others found before", async () => {
 test("a run of all checks removes what a check that is gone had found", async () => {
   const out = freshOut();
   await fathom("verify", "slope", "--json", "--out", out);
-  for (const file of ["checks/gone.json", "plots/gone.svg"])
-    writeFileSync(join(out, "verify", file), read(out, "checks/slope.json"));
-  await fathom("verify", "--json", "--out", out);
-  expect(readdirSync(join(out, "verify", "checks"))).toEqual(["product.json", "slope.json"]);
-  expect(existsSync(join(out, "verify", "plots", "gone.svg"))).toBe(false);
+  const inFolder = (file: string): string => join(out, "verify", file);
+  const gone = read(out, "checks/slope.json").replace('"check": "slope"', '"check": "gone"');
+  for (const file of ["checks/gone.json", "plots/gone.json", "plots/gone.svg", "plots/gone.png"])
+    writeFileSync(inFolder(file), gone);
+  // What is not a check's is its owner's, whatever its name.
+  const others = [
+    "checks/notes.txt",
+    "checks/gone.txt",
+    "plots/gone-by-hand.svg",
+    "plots/slope-large.png",
+    "plots/README",
+  ];
+  for (const file of others) writeFileSync(inFolder(file), "mine");
+  const folders = ["checks/old", "checks/old.json", "plots/old", "plots/gone.svg.d"];
+  for (const folder of folders) mkdirSync(inFolder(folder));
+  const { code } = await fathom("verify", "--json", "--out", out);
+  expect(code).toBe(0);
+  for (const file of ["checks/gone.json", "plots/gone.json", "plots/gone.svg", "plots/gone.png"])
+    expect(existsSync(inFolder(file)), file).toBe(false);
+  for (const file of others) expect(read(out, file)).toBe("mine");
+  for (const folder of folders) expect(existsSync(inFolder(folder)), folder).toBe(true);
+  expect(checksOf(out)).toHaveLength(3);
+});
+
+test("one check alone leaves what a check that is gone had found", async () => {
+  const out = freshOut();
+  await fathom("verify", "slope", "--json", "--out", out);
+  const gone = read(out, "checks/slope.json").replace('"check": "slope"', '"check": "gone"');
+  writeFileSync(join(out, "verify", "checks", "gone.json"), gone);
+  await fathom("verify", "slope", "--json", "--out", out);
+  expect(read(out, "checks/gone.json")).toBe(gone);
+});
+
+test("numbers that JSON does not have come back as they were, and texts that read like them stay texts", () => {
+  const folder = join(freshOut(), "verify");
+  prepareVerifyFolder(folder);
+  const nothing = { predicted: NaN, measured: NaN, relativeError: NaN, tolerance: NaN };
+  const overflown = {
+    ...{ predicted: 1, measured: Infinity, relativeError: Infinity, tolerance: 0.1, within: [-Infinity, 2] as const },
+    spread: { seeds: 2, low: -Infinity, high: NaN },
+    correction: { claimed: -Infinity, text: "NaN" },
+  };
+  const claims = [nothing, overflown].map((one) => ({
+    ...one,
+    name: "odd",
+    statement: "NaN",
+    verdict: "fails" as const,
+  }));
+  const points = [{ series: "Infinity", x: 1, y: NaN }];
+  const figure = {
+    kind: "lines",
+    title: "NaN",
+    caption: "-Infinity",
+    x: { title: "x" },
+    y: { title: "y" },
+    points,
+  } as const;
+  const texts = { check: "odd", summary: "NaN", source: "Infinity", conditions: "-Infinity", reason: "NaN" };
+  const environment = { host: "NaN" } as unknown as Environment;
+  const record: CheckRecord = { ...texts, claims, figure, engine: "onnx", made: "now", seconds: 1, environment };
+  writeCheck(folder, record);
+  expect(readChecks(folder)).toEqual([record]);
 });
 
 test("Ctrl-C ends it at the next computation: exit code 130, and what earlier runs left is as it was", async () => {
@@ -197,6 +259,17 @@ test("a damaged file of an earlier run: exit code 2 and its name, before anythin
     /checks\/slope\.json: expected what a check found, got .*; remove this file and run the check again/,
   );
   expect(stderr).not.toContain("1 of 1");
+});
+
+test("a copy of what a check found, under another name: exit code 2, or its claims would be listed twice", async () => {
+  const out = freshOut();
+  await fathom("verify", "--json", "--out", out);
+  writeFileSync(join(out, "verify", "checks", "slope-copy.json"), read(out, "checks/slope.json"));
+  const { code, stderr } = await fathom("verify", "product", "--out", out);
+  expect([code, stderr]).toEqual([
+    2,
+    expect.stringContaining("slope-copy.json: expected what a check found, got what"),
+  ]);
 });
 
 test("report, status, plot and compare say that results/verify is no experiment", async () => {

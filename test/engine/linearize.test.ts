@@ -99,6 +99,32 @@ test("products are the caller's to keep, and see parameters as they are now", as
   after.forEach((x, i) => expect(relativeDifference(x, before[i]!)).toBeGreaterThan(0.01));
 });
 
+test("a product is the same after larger ones have moved the engine's buffers, and on parameters of an equal network", async () => {
+  const engine = await engines.onnx.create({ threads: 1 });
+  const { stages, parameters, carry } = await stretch({}, "encoder", "stack");
+  const { size, jvp, vjp } = linearize(engine, stages, parameters, carry, "encoder");
+  const [u, v] = [normal(size, "u"), normal(size, "v")];
+  const before = [await jvp(v), await vjp(u)];
+  const wider = await stretch({ width: 16 }, "encoder", "stack");
+  const large = linearize(engine, wider.stages, wider.parameters, wider.carry, "encoder");
+  await large.jvp(normal(large.size, "v"));
+  await large.vjp(normal(large.size, "u"));
+  expect([await jvp(v), await vjp(u)]).toEqual(before);
+  // The same players on other parameters have plans of their own.
+  const other = new Map(
+    Array.from(parameters, ([path, one]) => [path, { ...one, data: one.data.map((x) => 1.5 * x) }]),
+  );
+  const player = { name: "forward", stages, scalars: [], output: "encoder" };
+  const batch = { tensors: carry, tokens: 1 };
+  const [one, two] = [
+    (await engine.output(player, parameters, batch)).slice(),
+    await engine.output(player, other, batch),
+  ];
+  expect(relativeDifference(two, one)).toBeGreaterThan(0.01);
+  expect(await engine.output(player, parameters, batch)).toEqual(one);
+  await engine.dispose();
+});
+
 test("a stretch without stages has the identity, and a wrong length is an error", async () => {
   const { parameters, carry } = await stretch({}, "encoder", "stack");
   const { size, jvp, vjp } = linearize(onnx, [], parameters, carry, "encoder");

@@ -6,6 +6,7 @@ import type { Engine } from "../../src/engine/engine.ts";
 import * as engines from "../../src/engine/index.ts";
 import { carryAfter, entryAfter } from "../../src/engine/linearize.ts";
 import { layerJacobians } from "../../src/instruments/layer-jacobian.ts";
+import { advance, singularValues as singularValuesOfStretch } from "../../src/instruments/singular-values.ts";
 import { stackJacobians } from "../../src/instruments/stack-jacobian.ts";
 import type { Subject } from "../../src/instruments/instrument.ts";
 import type { Stage } from "../../src/stage.ts";
@@ -122,4 +123,18 @@ test("a network without layers is refused", async () => {
   const subject = subjectOf("pre-ln", onnx);
   const player = { ...subject.player, stages: subject.player.stages.filter(({ layer }) => layer === "") };
   await expect(layerJacobians({ ...subject, player })).rejects.toThrow("expected a network with layers");
+});
+
+test.each([0, 1])("where batch %d alone is not finite neither is the norm of all, found at once", async (broken) => {
+  const subject = subjectOf("pre-ln", onnx);
+  const stages = subject.player.stages.filter(({ stack, layer }) => stack === "encoder" && layer === 0);
+  const before = subject.player.stages.slice(0, subject.player.stages.indexOf(stages[0]!));
+  const carries = await advance(
+    subject,
+    before,
+    subject.batches.map(({ tensors }) => tensors),
+  );
+  carries[broken]!["encoder"]!.data.fill(NaN);
+  const row = await singularValuesOfStretch(subject, stages, carries, "encoder", effort);
+  expect([row.spectralNorm, row.residual, row.meanSquare, row.iterations]).toEqual([NaN, NaN, NaN, 1]);
 });

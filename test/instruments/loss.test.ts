@@ -75,12 +75,7 @@ describe("layer-removal", () => {
         (error: Error) => void refused.push([residual, error.message]),
       );
     expect(refused).toEqual([
-      [
-        "dlcl",
-        expect.stringMatching(
-          /^layer-removal: expected layers that hand on nothing but the residual stream, got encoder\/00/,
-        ),
-      ],
+      ["dlcl", expect.stringMatching(/^expected layers that hand on nothing but the residual stream, got encoder\/00/)],
     ]);
   });
 });

@@ -83,7 +83,7 @@ test("the figure needs the output measured after an update", () => {
       modelUpdate,
       only(data, () => false),
     ),
-  ).toContain("probes.record");
+  ).toContain("see probes");
 });
 
 test("adding up a layer's rows leaves the model update as it is", () => {

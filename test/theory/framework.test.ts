@@ -24,6 +24,34 @@ test("of several seeds the median counts, and the smallest and the largest are t
   expect(claim({ ...base, measured: 2 })).not.toHaveProperty("spread");
 });
 
+test("of a claim about every seed the seed furthest from the prediction counts", () => {
+  const every = { ...base, worst: true } as const;
+  expect(claim({ ...every, measured: [2, 2.1, 9] })).toMatchObject({
+    measured: 9,
+    relativeError: 3.5,
+    verdict: "fails",
+    spread: { seeds: 3, low: 2, high: 9 },
+  });
+  expect(claim({ ...every, measured: [1.85, 2, 2.1] })).toMatchObject({ measured: 1.85, verdict: "holds" });
+  expect(claim({ ...every, measured: [1.85, 2, 2.1], within: [1.9, 3] }).verdict).toBe("fails");
+  // One bad seed is enough where the median would do.
+  expect(claim({ ...base, measured: [2, 2, 5] }).verdict).toBe("holds");
+  expect(claim({ ...every, measured: [2, 2, 5] }).verdict).toBe("fails");
+  expect(claim({ ...every, measured: 2.1 })).toMatchObject({ measured: 2.1, verdict: "holds" });
+  expect(claim({ ...every, measured: [2] })).not.toHaveProperty("worst");
+});
+
+test("furthest from what was stated and from what was put in its place are different seeds", () => {
+  const every = { ...base, worst: true, correction: { claimed: 3, text: "it is 2" } } as const;
+  expect(claim({ ...every, measured: [2.9, 3.1, 3.2] })).toMatchObject({
+    verdict: "holds",
+    predicted: 3,
+    measured: 3.2,
+  });
+  expect(claim({ ...every, measured: [1.9, 2, 2.15] })).toMatchObject({ verdict: "corrected", measured: 2.15 });
+  expect(claim({ ...every, measured: [2, 3] }).verdict).toBe("fails");
+});
+
 test("a claim with an interval holds only inside of it, however small its error", () => {
   expect(claim({ ...base, measured: 2.01, within: [1.9, 2.0] }).verdict).toBe("fails");
   expect(claim({ ...base, measured: 1.95, within: [1.9, 2.0] }).verdict).toBe("holds");
@@ -51,4 +79,6 @@ test("a claim whose correction does not hold either fails", () => {
 test("what is not a number holds nothing", () => {
   for (const measured of [NaN, Infinity, [NaN, NaN, NaN]])
     expect(claim({ ...base, measured, correction }).verdict).toBe("fails");
+  for (const measured of [[2, NaN, 2], [NaN, 2, 2], [2, 2, NaN], [NaN], []])
+    expect(claim({ ...base, worst: true, measured, correction }).verdict).toBe("fails");
 });

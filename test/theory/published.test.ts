@@ -40,6 +40,11 @@ const checks: readonly Check[] = [
 const verdicts = (claims: readonly Claim[]): Record<string, Claim["verdict"]> =>
   Object.fromEntries(claims.map(({ name, verdict }) => [name.replace(/^[^/]*\//, ""), verdict]));
 
+const corrected = new Set([
+  "layernorm-scaling-variance/cross-attention", // the paper has none, and what it says of a branch is not true of this one
+  "keel-product/real-post-ln", // the product is the skip path's, not the network's
+]);
+
 describe.each(checks.map((check) => [check.name, check] as const))("%s", (name, check) => {
   test("holds, in words that say whose claim it is, and is drawn beside its prediction", async () => {
     const laboratory: Laboratory = { engine, trained: () => expect.unreachable("is about initialisation") };
@@ -47,8 +52,7 @@ describe.each(checks.map((check) => [check.name, check] as const))("%s", (name, 
     expect(claims.length).toBeGreaterThan(0);
     for (const claim of claims) {
       expect(claim.name).toMatch(new RegExp(`^${name}/[a-z-]+$`));
-      // LayerNorm Scaling's paper has no cross-attention, and what it says of a branch is not true of that one.
-      const wanted = claim.name === "layernorm-scaling-variance/cross-attention" ? "corrected" : "holds";
+      const wanted = corrected.has(claim.name) ? "corrected" : "holds";
       expect(claim.verdict, `${claim.name}: ${claim.measured} for ${claim.predicted}`).toBe(wanted);
       expect(claim.statement, claim.name).toMatch(/et al\. 20\d\d|& Wei 2026|qwo877/);
       if (claim.spread) expect(claim.spread.seeds, claim.name).toBeGreaterThanOrEqual(5);
@@ -97,20 +101,26 @@ describe("a claim fails on a network it is not true of:", () => {
   test("Keel's products on each other's skip path, and post-LN's on the whole network", async () => {
     const layers = [2, 8, 16];
     const found = await arrivals(engine, layers, [1, 2, 3]);
-    const as = (names: Record<"post" | "keel" | "whole", "post" | "keel" | "whole">) =>
+    type Kind = (typeof found)[number]["kind"];
+    const swapping = (a: Kind, b: Kind) =>
       verdicts(
         arrivalClaims(
-          found.map((one) => ({ ...one, kind: names[one.kind] })),
+          found.map((one) => ({ ...one, kind: one.kind === a ? b : one.kind === b ? a : one.kind })),
           layers,
         ),
       );
-    expect(as({ post: "post", keel: "keel", whole: "whole" })).toEqual({
+    expect(swapping("post", "post")).toEqual({
       "post-ln": "holds",
       keel: "holds",
       whole: "holds",
+      "real-post-ln": "corrected",
+      "real-keel": "holds",
     });
-    expect(as({ post: "keel", keel: "post", whole: "whole" })).toMatchObject({ "post-ln": "fails", keel: "fails" });
-    expect(as({ post: "whole", keel: "keel", whole: "post" })).toMatchObject({ "post-ln": "fails", whole: "fails" });
+    expect(swapping("post", "keel")).toMatchObject({ "post-ln": "fails", keel: "fails" });
+    expect(swapping("post", "whole")).toMatchObject({ "post-ln": "fails", whole: "fails" });
+    // Were the real network its skip path alone, the paper's product would hold of it.
+    expect(swapping("post", "realPost")).toMatchObject({ "post-ln": "fails", "real-post-ln": "holds" });
+    expect(swapping("realPost", "realKeel")).toMatchObject({ "real-keel": "fails" });
   });
 
   test("DeepNorm's isometry on pre-LN and on post-LN", async () => {
@@ -131,16 +141,19 @@ describe("a claim fails on a network it is not true of:", () => {
   });
 
   test("the variance laws on each other's networks", async () => {
-    const small = { layers: 16, width: 64 };
     // One after another: an engine's arrays are overwritten by its next step.
-    const pre = await measureVariances(engine, "pre-ln", [1, 2, 3], small);
-    const peri = await measureVariances(engine, "peri-ln", [1, 2, 3], small);
-    const scaled = await measureVariances(engine, "layernorm-scaling", [1, 2, 3], small);
-    expect(verdicts(preLnGrowthClaims(scaled))).toMatchObject({ encoder: "fails" });
-    expect(verdicts(periLnGrowthClaims(pre))).toEqual({ branch: "fails", encoder: "fails", decoder: "fails" });
-    const onPeri = { branch: "fails", encoder: "fails", "cross-attention": "corrected" };
-    expect(verdicts(layerNormScalingClaims(peri))).toEqual(onPeri);
-    expect(verdicts(layerNormScalingClaims(scaled))).toEqual({ ...onPeri, branch: "holds", encoder: "holds" });
+    const pre = await measureVariances(engine, "pre-ln", [1, 2, 3]);
+    const post = await measureVariances(engine, "post-ln", [1, 2, 3]);
+    const peri = await measureVariances(engine, "peri-ln", [1, 2, 3]);
+    const scaled = await measureVariances(engine, "layernorm-scaling", [1, 2, 3]);
+    const holds = { "feed-forward": "holds", attention: "holds", sum: "holds" };
+    expect(verdicts(preLnGrowthClaims(pre))).toEqual(holds);
+    expect(verdicts(layerNormScalingClaims(scaled))).toEqual({ ...holds, "cross-attention": "corrected" });
+    expect(verdicts(preLnGrowthClaims(scaled))).toMatchObject({ "feed-forward": "fails" });
+    expect(verdicts(layerNormScalingClaims(pre))).toMatchObject({ "feed-forward": "fails" });
+    expect(verdicts(preLnGrowthClaims(peri))).toMatchObject({ attention: "fails" }); // a norm stands behind the average
+    expect(verdicts(preLnGrowthClaims(post))).toMatchObject({ sum: "fails" });
+    expect(verdicts(periLnGrowthClaims(pre))).toEqual({ encoder: "fails", decoder: "fails" });
   });
 
   test("hyper-connections' start on another scheme with pre-LN's parameters; mHC starts as pre-LN too", async () => {
@@ -159,9 +172,9 @@ describe("the encoder alone", () => {
     const parameters = initialize([player], 1);
     const p = (path: string) => parameters.get(`encoder/00/${path}`)!.data;
     expect(Math.hypot(...p("self-attention/query/weight"), ...p("self-attention/key/weight"))).toBe(0);
-    // 1024 draws give a variance to 1 / sqrt(512) = 4 %.
+    // 1024 draws give a variance to 1 / sqrt(512) = 4 %: five of those.
     for (const path of ["self-attention/value", "feed-forward/in", "feed-forward/out"])
-      expect(p(`${path}/weight`).reduce((sum, x) => sum + x * x, 0) / 32, path).toBeCloseTo(1, 0);
+      expect(Math.abs(p(`${path}/weight`).reduce((sum, x) => sum + x * x, 0) / 32 - 1), path).toBeLessThan(0.2);
     // A query's bias moves no score where keys are 0, so the loss stays as it is; a value's moves it.
     const loss = async () => (await engine.evaluate(player, parameters, gaussianBatch(sizes, 1)))["loss"]!;
     const before = await loss();

@@ -8,7 +8,7 @@ import { stream } from "../../src/random.ts";
 import type { Parameter, Stage } from "../../src/stage.ts";
 import type { Check, Finding, Laboratory } from "../../src/theory/check.ts";
 import { carries, jacobians } from "../../src/theory/error-signal.ts";
-import { add, distance, identity, multiply, rowTimes } from "../../src/theory/matrix.ts";
+import { add, identity, multiply, rowTimes } from "../../src/theory/matrix.ts";
 import {
   ascending,
   chained,
@@ -27,6 +27,7 @@ import { seedQ19Separation, separationFinding } from "../../src/theory/seed-q19-
 import { seedQ19Sum, sumFinding } from "../../src/theory/seed-q19-sum.ts";
 import { partLinks, takenApart } from "../../src/theory/sublayers.ts";
 import { initialize } from "../../src/train/initialize.ts";
+import { distance } from "../../src/vectors.ts";
 import { randomBatch, smallTransformer } from "../helpers.ts";
 
 const vocabulary = 50;
@@ -198,11 +199,11 @@ describe("Question 18, post-LN", { timeout: 60_000 }, () => {
     expect(verdicts({ claims, figure })).toEqual({
       "seed-q18-post-ln/product": "holds",
       "seed-q18-post-ln/taps": "holds",
-      "seed-q18-post-ln/order": "corrected",
+      "seed-q18-post-ln/order": "holds",
     });
     expect(claims[0]!.measured).toBeGreaterThan(0);
     expect(claims[0]!.measured).toBeLessThan(1e-5);
-    expect(claims[2]!.spread!.seeds).toBe(setting.seeds.length);
+    for (const { spread } of claims) expect(spread!.seeds).toBe(setting.seeds.length);
   });
 
   test.each<[string, Product]>([
@@ -313,6 +314,7 @@ describe("Question 19", { timeout: 60_000 }, () => {
       "seed-q19-sum/hidden-product": "corrected",
       "seed-q19-sum/branch-gain": "corrected",
       "seed-q19-sum/layer-norm": "holds",
+      "seed-q19-sum/attention": "holds",
       "seed-q19-sum/whole-stack": "corrected",
     });
   });
@@ -320,9 +322,10 @@ describe("Question 19", { timeout: 60_000 }, () => {
   /** A stack whose branches have these gains by layer, equal in both sublayers, on a stream that grows as they fall. */
   const stackOf = (gain: (layer: number) => number, wholeOf = (product: number) => product) => {
     const gains = Array.from({ length: 128 }, (_, i) => gain(Math.floor(i / 2) + 1));
-    const scales = gains.map((_, i) => Math.sqrt(Math.floor(i / 2) + 1));
+    const factors = gains.map((_, i) => 1 / Math.sqrt(Math.floor(i / 2) + 1));
+    const likeness = gains.map(() => 0.5);
     const whole = gains.map((_, i) => wholeOf(gains.slice(i).reduce((product, g) => product * Math.hypot(1, g), 1)));
-    return [{ seed: 1, gains, scales, whole }];
+    return [{ seed: 1, gains, factors, likeness, whole }];
   };
 
   test("were all derivatives equal, the seed would be right about that, and LayerNorm not the cause", () => {
@@ -336,6 +339,7 @@ describe("Question 19", { timeout: 60_000 }, () => {
       "seed-q19-sum/hidden-product": "holds",
       "seed-q19-sum/branch-gain": "holds",
       "seed-q19-sum/layer-norm": "fails",
+      "seed-q19-sum/attention": "fails",
       "seed-q19-sum/whole-stack": "holds",
     });
   });
@@ -354,16 +358,26 @@ describe("Question 19", { timeout: 60_000 }, () => {
   });
 
   test("post-LN's LayerNorm and residual factors are exponential in depth and nearly cancel", async () => {
-    expect(new Set(Object.values(verdicts(await found(seedQ19Cancellation))))).toEqual(new Set(["holds"]));
+    expect(verdicts(await found(seedQ19Cancellation))).toEqual({
+      "seed-q19-cancellation/layer-norm": "holds",
+      "seed-q19-cancellation/residual": "holds",
+      "seed-q19-cancellation/both": "corrected",
+    });
   });
 
-  test("factors of 1.1 and 0.5 do not cancel, and a power of depth is no exponential", () => {
+  test("factors of 1.1 and 0.5 would be what the seed supposes; gains that the branches do not explain are seen", () => {
     const log = (value: number) => Array.from({ length: 128 }, () => Math.log10(value));
-    const apart = { seed: 1, norms: log(0.5), residuals: log(1.1) };
-    expect(Object.values(verdicts(cancellationFinding([apart])))).toEqual(["holds", "holds", "fails"]);
+    const stack = (norms: number[], residuals: number[], spreads: number[], returns: number[]) =>
+      Object.values(verdicts(cancellationFinding([{ seed: 1, norms, residuals, spreads, returns }])));
+    expect(stack(log(0.5), log(1.1), log(1.2), log(1.2))).toEqual(["holds", "holds", "holds"]);
+    expect(stack(log(0.8), log(1.2), log(1.25), log(1.2))).toEqual(["holds", "holds", "corrected"]);
+    expect(stack(log(0.8), log(1.2), log(1.25), log(1.25))).toEqual(["holds", "holds", "fails"]);
+  });
+
+  test("a power of depth is no exponential", () => {
     const fading = Array.from({ length: 128 }, (_, i) => 1 / (i + 1));
-    const power = { seed: 1, norms: fading.map((x) => -x), residuals: fading };
-    expect(Object.values(verdicts(cancellationFinding([power])))).toEqual(["fails", "fails", "holds"]);
+    const power = { seed: 1, norms: fading.map((x) => -x), residuals: fading, spreads: fading, returns: fading };
+    expect(Object.values(verdicts(cancellationFinding([power])))).toEqual(["fails", "fails", "corrected"]);
   });
 });
 
@@ -385,7 +399,7 @@ test(
       for (const { statement, name, tolerance } of claims) {
         expect(statement).toMatch(/Question 1[89]|Lemma 3/);
         expect(name.split("/")[0]).toBe(check.name);
-        expect(tolerance).toBeLessThanOrEqual(0.3);
+        expect(tolerance).toBeLessThanOrEqual(0.1);
       }
       expect(figure.caption.length).toBeGreaterThan(40);
       expect(figure.points.every(({ x, y }) => Number.isFinite(x) && Number.isFinite(y))).toBe(true);

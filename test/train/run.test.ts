@@ -114,7 +114,7 @@ test.each(["pre-ln", "admin"])("a resumed run measures the model update from the
   expect(tables(run)).toEqual(tables(reference));
 
   const rows = readLayers(run, () => true);
-  expect(rows.map(({ step }) => step)).toEqual([0, 2, 4, 6, 8, 10, 12]);
+  expect(rows.map(({ step }) => step)).toEqual([0, 2, 4, 6, 8, 10, 12, 13]);
   expect(rows[0]!.l2).toBe(0);
   expect(rows.slice(1).every(({ l2 }) => l2 > 0)).toBe(true);
   // Two updates change less than twelve.
@@ -142,7 +142,7 @@ test("all probes at once leave training as it was, and a resumed run measures th
   const readings = readReadings(reference);
   expect(new Set(readings.map(({ quantity }) => quantity)).size).toBe(9); // every quantity of readings.csv
   expect(readings.every(({ value }) => Number.isFinite(value))).toBe(true);
-  expect([...new Set(readings.map(({ step }) => step))]).toEqual([0, 2, 4, 6, 8, 10, 12]);
+  expect([...new Set(readings.map(({ step }) => step))]).toEqual([0, 2, 4, 6, 8, 10, 12, 13]);
 
   const run = await freshRun(...recording);
   for (const stopAt of [3, 8]) await go(run, recording, (step, stop) => step === stopAt && stop());
@@ -234,12 +234,12 @@ describe("a run that breaks", () => {
   });
 });
 
-test("a logarithmic schedule probes steps 0, 1, 2, 4, 8 ..., an even one every n-th", async () => {
-  const isProbed = probeSchedule({ everySteps: null, schedule: "logarithmic", record: [] });
+test("a logarithmic schedule probes steps 0, 1, 2, 4, 8 ..., an even one every n-th, both the last", async () => {
+  const isProbed = probeSchedule({ everySteps: null, schedule: "logarithmic", record: [] }, 70);
   const probed = Array.from({ length: 70 }, (_, step) => step).filter(isProbed);
-  expect(probed).toEqual([0, 1, 2, 4, 8, 16, 32, 64]);
-  const every = probeSchedule({ everySteps: 3, schedule: null, record: [] });
-  expect([0, 1, 2, 3, 4, 6].map(every)).toEqual([true, false, false, true, false, true]);
+  expect(probed).toEqual([0, 1, 2, 4, 8, 16, 32, 64, 69]);
+  const every = probeSchedule({ everySteps: 3, schedule: null, record: [] }, 6);
+  expect([0, 1, 2, 3, 4, 5].map(every)).toEqual([true, false, false, true, false, true]);
   const logarithmic = [...overrides, "probes={schedule: logarithmic}"];
   const run = await freshRun(...logarithmic);
   await go(run, logarithmic);
@@ -248,7 +248,7 @@ test("a logarithmic schedule probes steps 0, 1, 2, 4, 8 ..., an even one every n
     .split("\n")
     .slice(1)
     .map((line) => Number(line.split(",")[0]));
-  expect([...new Set(steps)]).toEqual([0, 1, 2, 4, 8]);
+  expect([...new Set(steps)]).toEqual([0, 1, 2, 4, 8, 13]);
   // Measuring seldom must not change what is measured or what is trained.
   expect(tables(run).metrics).toBe(tables(whole).metrics);
   const at8 = (dir: string): string[] =>

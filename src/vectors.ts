@@ -1,17 +1,20 @@
 // Arithmetic on long vectors, summed in float64.
 
-/** ||a||. */
-export function norm(a: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * a[i]!;
-  return Math.sqrt(sum);
-}
+/** ||a||, Euclidean. */
+export const norm = (a: ArrayLike<number>): number => Math.sqrt(inner(a, a));
 
 /** <a, b>. */
 export function inner(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
   return sum;
+}
+
+/** ||a - b|| / ||b||. */
+export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < b.length; i++) sum += (a[i]! - b[i]!) ** 2;
+  return Math.sqrt(sum) / norm(b);
 }
 
 /** Multiplies `a` by `factor`, in place. */
