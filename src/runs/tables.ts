@@ -138,13 +138,18 @@ const valuesOf = (l2: number, max: number, count: number): Pick<LayerRow, "l2" |
   max,
 });
 
-const layerRowOf = (r: Record<string, string>): LayerRow => ({
+/** The columns that layers and readings share. */
+const placeIn = (r: Record<string, string>) => ({
   step: Number(r["step"]),
   player: r["player"]!,
   stack: r["stack"]!,
-  layer: r["layer"] === "" ? "" : Number(r["layer"]),
+  layer: r["layer"] === "" ? ("" as const) : Number(r["layer"]),
   component: r["component"]!,
   parameter: r["parameter"]!,
+});
+
+const layerRowOf = (r: Record<string, string>): LayerRow => ({
+  ...placeIn(r),
   quantity: r["quantity"] as Quantity,
   l2: Number(r["l2"]),
   rms: Number(r["rms"]),
@@ -153,12 +158,7 @@ const layerRowOf = (r: Record<string, string>): LayerRow => ({
 });
 
 const readingRowOf = (r: Record<string, string>): ReadingRow => ({
-  step: Number(r["step"]),
-  player: r["player"]!,
-  stack: r["stack"]!,
-  layer: r["layer"] === "" ? "" : Number(r["layer"]),
-  component: r["component"]!,
-  parameter: r["parameter"]!,
+  ...placeIn(r),
   quantity: r["quantity"] as ReadingQuantity,
   value: Number(r["value"]),
 });
