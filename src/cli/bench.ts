@@ -40,6 +40,8 @@ export const bench = verb({
       if (!Number.isInteger(count) || count < least)
         throw new UserError(`--${name}: expected a whole number, at least ${least}, got ${count}`);
     if (what === "child") {
+      if (shapes?.length !== 1)
+        throw new UserError("bench child: expected one --shape; it is what `bench step` starts");
       console.log(JSON.stringify(await timeSteps(shapes![0]!, threads, steps, warmup)));
       return exitCodes.done;
     }

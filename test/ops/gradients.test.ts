@@ -51,6 +51,17 @@ const twins: Record<string, Twin> = {
         return float64.attend(q!, k!, unit, { ...sizes, heads: 2 }, () => false)[(h * 3 + t) * 4]!;
       }),
   },
+  "attention scores": {
+    inputs: { q: [1, 2, 3, 4], k: [1, 2, 5, 4] },
+    apply: ({ q, k }) => ops.attentionScores(q!, k!, tf.scalar(-1)),
+    reference: ({ q, k }) =>
+      Float64Array.from({ length: 30 }, (_, i) => {
+        const [h, t, s] = [Math.floor(i / 15), Math.floor(i / 5) % 3, i % 5];
+        let dot = 0;
+        for (let j = 0; j < 4; j++) dot += q![(h * 3 + t) * 4 + j]! * k![(h * 5 + s) * 4 + j]!;
+        return dot / 2 - 1; // sqrt(4), and the mask
+      }),
+  },
   "cross-entropy of a linear layer": crossEntropy(0),
   "cross-entropy with label smoothing": crossEntropy(0.1),
   "embedding lookup with a repeated id": {

@@ -22,7 +22,7 @@ import { seed, step, wholeNetwork } from "./whole-network.ts";
 const [width, heads] = [16, 4];
 
 function trainingOf(players: Player[], parameters: Map<string, Parameter>, batches: readonly Batch[]) {
-  return async (names: readonly string[], engine: "onnx" | "cpu" = "onnx"): Promise<Training> => {
+  return async (names: readonly string[], engine: "onnx" | "cpu" | "wasm" = "onnx"): Promise<Training> => {
     const training: Training = {
       players,
       parameters,
@@ -188,21 +188,19 @@ describe.each([
     expect(rows("dead-units")[1]!.value).toBeGreaterThanOrEqual(3 / 32 - 1e-6);
   });
 
-  test("the plain engine gives the same readings", async () => {
-    const { players, parameters } = build(smallTransformer({ residual, activation, dropout: 0.1 }));
-    const step0 = async (engine: "onnx" | "cpu"): Promise<StepOutcome> =>
-      playerStep(
-        {
-          ...(await trainingOf(players, parameters, [batch])(["branch-share", "attention-entropy"], engine)),
-          learningRate: () => 0,
-        },
-        players[0]!,
-        batch,
-        step,
-      );
-    const [ours, plain] = [await step0("onnx"), await step0("cpu")];
-    expect(ours.readings.map(place)).toEqual(plain.readings.map(place));
-    ours.readings.forEach((row, i) => near(row.value, plain.readings[i]!.value, place(row)));
+  test("every engine gives the same readings", async () => {
+    const standard = presets.find(({ name }) => name === "standard")!.record;
+    const readingsOn = async (engine: "onnx" | "cpu" | "wasm"): Promise<readonly ReadingRow[]> => {
+      const { players, parameters } = build(smallTransformer({ residual, activation, dropout: 0.1 }));
+      const training = await trainingOf(players, parameters, [batch])(standard, engine);
+      return (await playerStep(training, players[0]!, batch, step)).readings;
+    };
+    const plain = await readingsOn("cpu");
+    for (const engine of ["onnx", "wasm"] as const) {
+      const found = await readingsOn(engine);
+      expect(found.map(place)).toEqual(plain.map(place));
+      found.forEach((row, i) => near(row.value, plain[i]!.value, `${engine}: ${row.quantity} of ${place(row)}`, 1e-4));
+    }
   });
 });
 
