@@ -26,7 +26,13 @@ const readingsHeader = "step,player,stack,layer,component,parameter,quantity,val
 export function writeTables(runDir: string): void {
   writeChunksWhole(metricsFile(runDir), metricsLines(runDir));
   writeChunksWhole(layersFile(runDir), layersLines(runDir));
-  if (!readEvents(runDir, ["readings"]).next().done) writeChunksWhole(readingsFile(runDir), readingsLines(runDir));
+  if (hasReadings(runDir)) writeChunksWhole(readingsFile(runDir), readingsLines(runDir));
+}
+
+/** Whether a run's events hold readings. The loop, left early, closes the file. */
+function hasReadings(runDir: string): boolean {
+  for (const { type } of readEvents(runDir, ["reading-header"])) if (type === "reading-header") return true;
+  return false;
 }
 
 /** Whether both tables are there, with the columns they must have. */

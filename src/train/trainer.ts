@@ -223,8 +223,8 @@ export async function startOf(
     for (const player of players)
       if (player.output !== undefined)
         outputs.set(player.name, Float32Array.from(await engine.output(player, parameters, fixedBatch(dataset))));
-  const copies = Array.from(parameters, ([path, { data }]) => [path, Float32Array.from(data)] as const);
-  return { outputs, parameters: new Map(isNeeded("start") ? copies : []) };
+  const compared = isNeeded("start") ? [...parameters] : [];
+  return { outputs, parameters: new Map(compared.map(([path, { data }]) => [path, Float32Array.from(data)])) };
 }
 
 /** Moments of theta - theta_0 by path, of the parameters that have `gradients`: the others are another player's. */
