@@ -135,7 +135,7 @@ function gainsText(gains: Description["gains"]["encoder"]): string {
 
 /** Every registry by the kind users know it by. */
 async function registriesByKind(): Promise<Record<string, readonly Member[]>> {
-  const [{ loadRegistries }, schema, plots, launchers, checks, instruments] = await Promise.all([
+  const [{ loadRegistries, namesOf }, schema, plots, launchers, checks, instruments] = await Promise.all([
     import("../config/registries.ts"),
     import("../config/schema.ts"),
     import("../plots/index.ts"),
@@ -154,9 +154,9 @@ async function registriesByKind(): Promise<Record<string, readonly Member[]>> {
     corpus: names.corpora,
     probe: names.probes.map(({ name, summary }) => ({ name, summary })),
     preset: names.presets.map(({ name, summary }) => ({ name, summary })),
-    plot: [...members<Member>(plots).values()].map(({ name, summary }) => ({ name, summary })),
-    launcher: [...members<Member>(launchers).values()].map(({ name, summary }) => ({ name, summary })),
-    instrument: [...members<Member>(instruments).values()].map(({ name, summary }) => ({ name, summary })),
-    check: [...members<Member>(checks).values()].map(({ name, summary }) => ({ name, summary })),
+    plot: namesOf(plots),
+    launcher: namesOf(launchers),
+    instrument: namesOf(instruments),
+    check: namesOf(checks),
   };
 }

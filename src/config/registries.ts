@@ -24,6 +24,6 @@ export async function loadRegistries(): Promise<Registries> {
   };
 }
 
-/** Names and summaries alone: a registry's members carry much else. */
-const namesOf = (registry: Record<string, Member>): Member[] =>
+/** Names and summaries alone, in the order of the names: a registry's members carry much else. */
+export const namesOf = (registry: Record<string, Member>): Member[] =>
   [...members(registry).values()].map(({ name, summary }) => ({ name, summary }));

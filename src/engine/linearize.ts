@@ -40,7 +40,7 @@ export function linearize(
   const withStart: Parameters = new Map([...used.map((path) => [path, parameters.get(path)!] as const), [path, x]]);
   const down: Player = {
     name: "vector-jacobian",
-    stages: [startStage(entry, x), ...stages.map(withoutDropout), endStage(entry)],
+    stages: [startStage(entry, x), ...stages.map(withoutDropout), readout(entry, cotangentOf(entry))],
     scalars: ["loss"],
   };
   const up: Player = {
@@ -111,15 +111,16 @@ const startStage = (entry: string, x: Parameter): Stage => ({
   apply: ({ x }) => ({ [entry]: tf.clone(x!) }),
 });
 
-/** loss = <y, u>, whose gradient at y is u. */
-const endStage = (entry: string): Stage => ({
-  name: `end of ${entry}`,
-  stack: "linearization",
+/** loss = <y, u> of the carry entries `entry` and `cotangent`, whose gradient at y is u: the error that a chain is given at its
+ *  end. */
+export const readout = (entry: string, cotangent: string): Stage => ({
+  name: "readout",
+  stack: "readout",
   layer: "",
-  key: `end of ${entry}`,
+  key: `readout of ${entry} by ${cotangent}`,
   parameters: {},
-  reads: [entry, cotangentOf(entry)],
-  apply: (_, carry) => ({ loss: tf.sum(tf.mul(carry[entry]!, carry[cotangentOf(entry)]!)) }),
+  reads: [entry, cotangent],
+  apply: (_, carry) => ({ loss: inner(carry[entry]!, carry[cotangent]!) }),
 });
 
 /** The stage as evaluation runs it, without dropout or label smoothing, whether or not its gradient is taken. */

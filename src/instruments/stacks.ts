@@ -1,6 +1,7 @@
 // The layers of a network by stack, found in its stages.
 import { UserError } from "../errors.ts";
 import type { Player, Stage } from "../stage.ts";
+import { groupBy } from "../statistics.ts";
 
 /** A layer: a stage of a stack with a number. */
 export type Layer = Stage & { readonly layer: number };
@@ -9,12 +10,7 @@ const isLayer = (stage: Stage): stage is Layer => stage.layer !== "";
 
 /** The layers of `player` by stack, in the order they run; a `UserError` where it has none. */
 export function layersByStack({ name, stages }: Player): Map<string, Layer[]> {
-  const stacks = new Map<string, Layer[]>();
-  for (const stage of stages.filter(isLayer)) {
-    const layers = stacks.get(stage.stack);
-    if (layers) layers.push(stage);
-    else stacks.set(stage.stack, [stage]);
-  }
+  const stacks = groupBy(stages.filter(isLayer), ({ stack }) => stack);
   if (stacks.size === 0) throw new UserError(`expected a network with layers, got the player ${name}, which has none`);
   return stacks;
 }

@@ -1,5 +1,6 @@
 import type { Member } from "../registry.ts";
 import { type Parameters, type Place, placeOf, type TapPoint } from "../stage.ts";
+import { groupBy } from "../statistics.ts";
 import type { LayerRow, Moments, Quantity, ReadingQuantity, ReadingRow } from "../types.ts";
 
 /** Moments of the activation and of its gradient at one tap of a stage. */
@@ -137,24 +138,15 @@ export interface LayerGroup {
 }
 
 /** Parameter paths by layer, in their order, and at last all together as stack `all`. */
-export function byLayer(paths: Iterable<string>): LayerGroup[] {
-  const groups = new Map<string, { stack: string; layer: number | ""; paths: string[] }>();
-  const all: string[] = [];
-  for (const path of paths) {
-    const { stack, layer } = placeOf(path);
-    const key = `${stack}/${layer}`;
-    const group = groups.get(key);
-    if (group) group.paths.push(path);
-    else groups.set(key, { stack, layer, paths: [path] });
-    all.push(path);
-  }
-  const componentOf = ({ layer, paths }: Pick<LayerGroup, "layer" | "paths">): string => {
-    if (layer !== "") return "layer";
-    const [first = "", ...rest] = new Set(paths.map((path) => placeOf(path).component));
-    return rest.length ? "all" : first;
-  };
-  const found = Array.from(groups.values(), (group) => ({ ...group, component: componentOf(group) }));
-  return [...found, { stack: "all", layer: "", component: "all", paths: all }];
+export function byLayer(all: Iterable<string>): LayerGroup[] {
+  const paths = [...all];
+  const groups = groupBy(paths, (path) => `${placeOf(path).stack}/${placeOf(path).layer}`);
+  const found = Array.from(groups.values(), (own): LayerGroup => {
+    const { stack, layer, component } = placeOf(own[0]!);
+    const isOne = own.every((path) => placeOf(path).component === component);
+    return { stack, layer, component: layer !== "" ? "layer" : isOne ? component : "all", paths: own };
+  });
+  return [...found, { stack: "all", layer: "", component: "all", paths }];
 }
 
 /** The sum of `of` over paths. */

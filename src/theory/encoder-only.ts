@@ -2,6 +2,7 @@
 // vectors instead of tokens.
 import * as tf from "@tensorflow/tfjs-core";
 import type { StepResult } from "../engine/engine.ts";
+import { readout } from "../engine/linearize.ts";
 import { transformer, type TransformerOptions } from "../models/transformer.ts";
 import { constant } from "../nn/parameters.ts";
 import { stream } from "../random.ts";
@@ -48,7 +49,10 @@ export function encoderOnly(
       encoder: context.tap("input", "stream", tf.add(carry["input"]!, p["offset"]!)),
     }),
   };
-  const ends = ending === "cotangent" ? [readOut] : [asDecoder, ...stages.filter(({ stack }) => stack === "output")];
+  const ends =
+    ending === "cotangent"
+      ? [readout("encoder", "cotangent")]
+      : [asDecoder, ...stages.filter(({ stack }) => stack === "output")];
   return {
     name: "encoder",
     stages: [input, ...stages.filter(({ stack }) => stack === "encoder"), ...ends],
@@ -65,16 +69,6 @@ const asDecoder: Stage = {
   parameters: {},
   reads: ["encoder"],
   apply: (_, carry) => ({ decoder: tf.clone(carry["encoder"]!) }),
-};
-
-const readOut: Stage = {
-  name: "read-out",
-  stack: "output",
-  layer: "",
-  key: "theory read-out",
-  parameters: {},
-  reads: ["encoder", "cotangent"],
-  apply: (_, carry) => ({ loss: tf.sum(tf.mul(carry["encoder"]!, carry["cotangent"]!)) }),
 };
 
 /** Standard normal inputs and cotangents, and labels that are uniform: batch `counter` of `seed`. */

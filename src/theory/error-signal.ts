@@ -3,7 +3,7 @@
 // is what training computes.
 import * as tf from "@tensorflow/tfjs-core";
 import type { Engine } from "../engine/engine.ts";
-import { carryAfter } from "../engine/linearize.ts";
+import { carryAfter, readout } from "../engine/linearize.ts";
 import { type Parameter, type Parameters, type Player, sizeOf, type Stage } from "../stage.ts";
 import type { HostTensor } from "../types.ts";
 import type { Matrix } from "./matrix.ts";
@@ -54,17 +54,6 @@ function gaugeStage({ entry, shape }: Gauge, index: number, zeros: Map<string, P
   };
 }
 
-/** E = <x, c> with the carry's entry `cotangent` as c, so that dE/dx = c: the error a chain is given at its end. */
-export const readout = (entry: string): Stage => ({
-  name: "readout",
-  stack: "readout",
-  layer: "",
-  key: `readout ${entry}`,
-  parameters: {},
-  reads: [entry, "cotangent"],
-  apply: (_, carry) => ({ loss: tf.sum(tf.mul(carry[entry]!, carry["cotangent"]!)) }),
-});
-
 /** The vector-Jacobian products of `rows` cotangents at the end of a chain with a carry of one sentence: for every stage,
  *  dE/dx of the entry as that stage finds it, row after row. The sentence is repeated `rows` times in the batch, and
  *  each copy carries a cotangent of its own: sentences of a batch do not meet, so one backward gives all rows. */
@@ -82,7 +71,7 @@ export async function pullBack(
   const repeated = Object.fromEntries(Object.entries(carry).map(([name, tensor]) => [name, repeat(tensor, rows)]));
   const given = { ...repeated, cotangent: { dtype: "float32", shape, data: cotangents } } as const;
   const gauges = stages.map((_, before) => ({ before, entry, shape }));
-  return (await errorsAt(engine, [...stages, readout(entry)], parameters, given, gauges)).errors;
+  return (await errorsAt(engine, [...stages, readout(entry, "cotangent")], parameters, given, gauges)).errors;
 }
 
 /** The Jacobians d x_end / d x_k of a chain with a carry of one sentence, as explicit matrices, x_k the entry as stage k
