@@ -1,5 +1,5 @@
 // Measures a trained network on demand: the run's configuration and checkpoint in, tables and figures out.
-import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { stringify } from "csv-stringify/sync";
 import { interruptible } from "./engine/interruptible.ts";
@@ -11,10 +11,10 @@ import { svgOf } from "./plots/picture.ts";
 import { specText } from "./plots/render.ts";
 import { lookup, members } from "./registry.ts";
 import { loadData, prepare } from "./run.ts";
-import { ensureFolder, writeWhole } from "./runs/files.ts";
+import { discardEmpty, ensureFolder, writeWhole } from "./runs/files.ts";
 import { readConfig, readRun, type RunRecord } from "./runs/run-folder.ts";
 import { distinct, thinned } from "./statistics.ts";
-import { loadCheckpoint } from "./train/checkpoint.ts";
+import { checkpointsOf, loadCheckpoint } from "./train/checkpoint.ts";
 import type { Batch, Measurement } from "./types.ts";
 
 /** What to measure. */
@@ -107,7 +107,7 @@ export async function measureRun(
           refused.push({ instrument: name, reason: error.message });
         }
       }
-    if (results.length === 0) discardEmpty(folder);
+    if (results.length === 0) discardEmpty(folder, dirname(folder));
     const record = readRun(runDir);
     return {
       folder,
@@ -143,15 +143,6 @@ async function writeFiles(
   return [csv, json, svg];
 }
 
-/** Removes the folder of a step, and the one it is in, where nothing came to be written to them. */
-function discardEmpty(folder: string): void {
-  try {
-    for (const path of [folder, dirname(folder)]) rmdirSync(path);
-  } catch {
-    // It holds something.
-  }
-}
-
 /** A `UserError` where there is no such folder, or it is an experiment's: then with the runs to choose from. */
 function refuseOtherFolders(runDir: string): void {
   if (!existsSync(runDir)) throw new UserError(`${runDir}: expected the folder of a run, got no folder of that name`);
@@ -165,15 +156,11 @@ function refuseOtherFolders(runDir: string): void {
 
 /** The folder of the checkpoint at step `wanted`, or the newest; undefined where step 0 is asked for, which needs none. */
 function checkpointAt(runDir: string, wanted: number | undefined): string | undefined {
-  const folder = join(runDir, "checkpoints");
-  const found = (existsSync(folder) ? readdirSync(folder) : [])
-    .filter((name) => /^(best-)?step-\d{8}$/.test(name))
-    .map((name) => ({ name, step: Number(name.slice(-8)) }))
-    .sort((a, b) => a.step - b.step);
+  const found = checkpointsOf(runDir);
   const steps = [...new Set([0, ...found.map(({ step }) => step)])].join(", ");
   if (wanted === 0) return undefined;
   const chosen = wanted === undefined ? found.at(-1) : found.find(({ step }) => step === wanted);
-  if (chosen) return join(folder, chosen.name);
+  if (chosen) return chosen.folder;
   throw new UserError(
     wanted === undefined
       ? `${runDir}: expected a run with a checkpoint, got one without; --step 0 measures the network as it started`

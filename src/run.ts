@@ -5,7 +5,7 @@ import type { RunConfig } from "./config/schema.ts";
 import { loadTranslationData, type TranslationData } from "./data/batches.ts";
 import { createEngine } from "./engine/select.ts";
 import { UserError } from "./errors.ts";
-import { transformer } from "./models/transformer.ts";
+import { transformer, type TransformerOptions } from "./models/transformer.ts";
 import * as probes from "./probes/index.ts";
 import type { Probe } from "./probes/probe.ts";
 import { lookup } from "./registry.ts";
@@ -110,11 +110,15 @@ export function loadData(config: RunConfig): Promise<TranslationData> {
   return loadTranslationData({ ...config.data, batch: config.train.batch, seed: config.seed });
 }
 
+/** What decides the network of a configuration. */
+export const transformerOptions = (
+  { model, train: { labelSmoothing } }: RunConfig,
+  { dimensions }: Pick<Dataset, "dimensions">,
+): TransformerOptions => ({ ...model, vocabulary: dimensions["vocabulary"]!, labelSmoothing });
+
 /** The players of the model a configuration describes. */
-export function buildPlayers(config: RunConfig, dataset: Pick<Dataset, "dimensions">): Player[] {
-  const { labelSmoothing } = config.train;
-  return transformer({ ...config.model, vocabulary: dataset.dimensions["vocabulary"]!, labelSmoothing });
-}
+export const buildPlayers = (config: RunConfig, dataset: Pick<Dataset, "dimensions">): Player[] =>
+  transformer(transformerOptions(config, dataset));
 
 /** The residual scheme at the run's depth for run.json, with what a profiling pass has measured, by path. */
 function schemeRecord({ model }: RunConfig, parameters: Parameters): Record<string, unknown> {

@@ -15,10 +15,10 @@ import { pngOf, svgOf } from "./plots/picture.ts";
 import { specText } from "./plots/render.ts";
 import { lookup, members } from "./registry.ts";
 import { verifyPage } from "./report/verify-page.ts";
-import { loadData, prepare } from "./run.ts";
+import { loadData, prepare, transformerOptions } from "./run.ts";
 import { environment } from "./runs/environment.ts";
 import {
-  discardEmpty,
+  discardVerifyFolder,
   figuresFolder,
   keepChecks,
   prepareVerifyFolder,
@@ -99,7 +99,7 @@ export async function verify({ name, out, signal, onStart, onEnd }: VerifyOption
   if (name === undefined && !signal.aborted) keepChecks(folder, new Set(known.keys()));
   const all = readChecks(folder);
   if (all.length === 0) {
-    discardEmpty(folder);
+    discardVerifyFolder(folder);
     return { records, interrupted: true };
   }
   writeLists(folder, all);
@@ -180,11 +180,7 @@ async function trainSmall(options: Parameters<Laboratory["trained"]>[0], signal:
     }
     const { loss: after } = await evaluateSplit(training, "dev");
     return {
-      options: {
-        ...config.model,
-        vocabulary: dataset.dimensions["vocabulary"]!,
-        labelSmoothing: config.train.labelSmoothing,
-      },
+      options: transformerOptions(config, dataset),
       player,
       parameters: new Map(parameters),
       initial,

@@ -42,10 +42,12 @@ export const bench = verb({
     if (what === "child") {
       if (shapes?.length !== 1)
         throw new UserError("bench child: expected one --shape; it is what `bench step` starts");
-      console.log(JSON.stringify(await timeSteps(shapes![0]!, threads, steps, warmup)));
+      console.log(JSON.stringify(await timeSteps(shapes[0]!, threads, steps, warmup)));
       return exitCodes.done;
     }
     const say = (text: string): void => void (quiet || json || console.error(text));
+    const sayIfBusy = ({ loadBefore }: { readonly loadBefore: number }): void =>
+      void (loadBefore > 0.5 && say(`the machine is busy (load ${loadBefore.toFixed(1)}): ratios will scatter`));
     if (what === "depth") {
       const facts = conditions(threads, 1, null);
       const lines = [];
@@ -72,7 +74,7 @@ export const bench = verb({
       const { presets } = await import("../probes/presets.ts");
       const presetRhythms = presets.map(({ name, everySteps }) => `${name} ${everySteps}`).join(", ");
       const facts = conditions(threads, rounds, null);
-      if (facts.loadBefore > 0.5) say(`the machine is busy (load ${facts.loadBefore.toFixed(1)}): ratios will scatter`);
+      sayIfBusy(facts);
       const lines = [];
       for (const s of shapes ?? stepShapes) {
         say(`timing ${s.depth}+${s.depth} layers, width ${s.width} ...`);
@@ -100,7 +102,7 @@ export const bench = verb({
     }
     const torch = await findTorch(python);
     const facts = conditions(threads, rounds, torch?.version ?? null);
-    if (facts.loadBefore > 0.5) say(`the machine is busy (load ${facts.loadBefore.toFixed(1)}): ratios will scatter`);
+    sayIfBusy(facts);
     if (!torch) say("no Python with PyTorch found (python3 -c 'import torch'): no ratios; --python names one");
     const lines: StepComparison[] = [];
     for (const s of shapes ?? stepShapes) {

@@ -8,6 +8,7 @@ import {
   openSync,
   readSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -31,6 +32,15 @@ export function ensureFolder(folder: string, advice = "choose another with --out
     accessSync(folder, constants.W_OK);
   } catch (error) {
     throw new UserError(`${folder}: expected a folder that can be written to, got ${messageOf(error)}; ${advice}`);
+  }
+}
+
+/** Removes folders in their order, each within the next or beside it, up to the first that holds something. */
+export function discardEmpty(...folders: readonly string[]): void {
+  try {
+    for (const folder of folders) rmdirSync(folder);
+  } catch {
+    // It holds something.
   }
 }
 

@@ -1,13 +1,13 @@
 // The folder `verify/` that `fathom verify` leaves: `checks/<name>.json`, what one check found in full, and the lists that
 // derive from all of these, `checks.json` and `checks.csv`. So a single check can be run again without the others.
 
-import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import { stringify } from "csv-stringify/sync";
 import { assert, messageOf, UserError } from "../errors.ts";
 import type { CheckFigure, Claim } from "../types.ts";
 import type { Environment } from "./environment.ts";
-import { ensureFolder, isFile, writeWhole } from "./files.ts";
+import { discardEmpty, ensureFolder, isFile, writeWhole } from "./files.ts";
 import { manifestFile } from "./manifest.ts";
 
 /** What one check found, when, and with what. */
@@ -57,13 +57,8 @@ export function prepareVerifyFolder(folder: string): void {
 }
 
 /** Removes the folder where nothing came to be written to it. */
-export function discardEmpty(folder: string): void {
-  try {
-    for (const path of [recordsFolder(folder), figuresFolder(folder), folder]) rmdirSync(path);
-  } catch {
-    // It holds something.
-  }
-}
+export const discardVerifyFolder = (folder: string): void =>
+  discardEmpty(recordsFolder(folder), figuresFolder(folder), folder);
 
 /** JSON in which a number that is not there (NaN) is null, as all numbers are of a claim that could not be carried out, its
  *  `reason` beside them. One that left the range of numbers, as what is measured may, is the text "Infinity" or "-Infinity". */

@@ -25,6 +25,7 @@ export interface TrainingState {
 
 const folderOf = (runDir: string): string => join(runDir, "checkpoints");
 const stepName = (step: number): string => `step-${String(step).padStart(8, "0")}`;
+const stepOf = (name: string): number => Number(name.slice(-8));
 
 /** How many step checkpoints are kept, the best one apart. */
 const keptSteps = 2;
@@ -67,9 +68,16 @@ export function saveCheckpoint(
 /** Folder of the newest checkpoint of a run that is not after step `until`, or of its best; undefined where there is
  *  none. */
 export function findCheckpoint(runDir: string, kind: "step" | "best", until = Infinity): string | undefined {
-  const newest = checkpointNames(folderOf(runDir), kind).findLast((name) => Number(name.slice(-8)) <= until);
+  const newest = checkpointNames(folderOf(runDir), kind).findLast((name) => stepOf(name) <= until);
   return newest && join(folderOf(runDir), newest);
 }
+
+/** All checkpoints of a run by step, its best among them, before another of the same step. */
+export const checkpointsOf = (runDir: string): { readonly folder: string; readonly step: number }[] =>
+  (["best", "step"] as const)
+    .flatMap((kind) => checkpointNames(folderOf(runDir), kind))
+    .map((name) => ({ folder: join(folderOf(runDir), name), step: stepOf(name) }))
+    .sort((a, b) => a.step - b.step);
 
 /** Reads a checkpoint into `parameters` and, where given, `optimizers`. Throws a `UserError` where it does not fit. */
 export function loadCheckpoint(
