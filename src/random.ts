@@ -71,6 +71,8 @@ export interface Stream {
   normal<T extends Float32Array | Float64Array>(out: T, counter?: number): T;
   /** Fills `out` with inverted-dropout factors: 0 with probability `rate` (in steps of 2^-16), else 1 / (1 - rate). */
   dropout(out: Float32Array, rate: number, counter?: number): Float32Array;
+  /** Fills `out` with ones and zeros: 1 with probability `chances[i]` / 255 (in steps of 2^-16; 0 and 255 are certain). */
+  bernoulli(out: Float32Array, chances: Uint8Array, counter?: number): Float32Array;
   /** A uniformly random permutation of 0 .. n-1 (Fisher-Yates). */
   permutation(n: number, counter?: number): Uint32Array;
 }
@@ -115,6 +117,34 @@ export function stream(seed: number, purpose: string): Stream {
       }
       return out;
     },
+    bernoulli(out, chances, counter = 0) {
+      // Of ink on paper most is certain. A block belongs to its place, so that one left out shifts no other.
+      const whole = out.length & ~3;
+      for (let i = 0; i < whole; i += 4) {
+        const a = chances[i]!;
+        const b = chances[i + 1]!;
+        const c = chances[i + 2]!;
+        const d = chances[i + 3]!;
+        if ((a | b | c | d) === 0) {
+          out[i] = out[i + 1] = out[i + 2] = out[i + 3] = 0;
+          continue;
+        }
+        if (isUncertain(a) || isUncertain(b) || isUncertain(c) || isUncertain(d)) block(i >>> 2, counter);
+        const low = pair[0]! | 0;
+        const high = pair[1]! | 0;
+        // The sign of a difference rather than a comparison, which would be a branch that nobody can predict.
+        out[i] = ((low & 0xffff) - THRESHOLDS[a]!) >>> 31;
+        out[i + 1] = ((low >>> 16) - THRESHOLDS[b]!) >>> 31;
+        out[i + 2] = ((high & 0xffff) - THRESHOLDS[c]!) >>> 31;
+        out[i + 3] = ((high >>> 16) - THRESHOLDS[d]!) >>> 31;
+      }
+      if (whole < out.length) block(whole >>> 2, counter);
+      for (let i = whole; i < out.length; i++) {
+        const word = pair[(i & 3) >>> 1]!;
+        out[i] = ((i & 1 ? word >>> 16 : word & 0xffff) - THRESHOLDS[chances[i]!]!) >>> 31;
+      }
+      return out;
+    },
     permutation(n, counter = 0) {
       const order = Uint32Array.from({ length: n }, (_, i) => i);
       const draws = this.uniform(new Float64Array(n), counter);
@@ -126,6 +156,10 @@ export function stream(seed: number, purpose: string): Stream {
     },
   };
 }
+
+/** Of 2^16 equally likely numbers, those below `THRESHOLDS[v]` make the share v / 255. */
+const THRESHOLDS = Int32Array.from({ length: 256 }, (_, v) => Math.round((v * 0x10000) / 255));
+const isUncertain = (chance: number): boolean => chance !== 0 && chance !== 255;
 
 /** Two key words from a seed and a purpose: FNV-1a of the purpose, whitened together with the seed by one Threefry block. */
 function streamKey(seed: number, purpose: string): [number, number] {

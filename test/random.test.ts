@@ -95,6 +95,35 @@ test("dropout at rate 0 keeps everything", () => {
   expect([...stream(1, "dropout").dropout(new Float32Array(9), 0)]).toEqual(new Array(9).fill(1));
 });
 
+test("bernoulli draws 1 with the chance of each place, 0 and 255 of 255 being certain", () => {
+  const n = 200_003; // not a multiple of the four values of a block
+  const chances = Uint8Array.from({ length: n }, (_, i) => [0, 255, 1, 128, 200, 254, 0][i % 7]!);
+  const drawn = stream(6, "bernoulli").bernoulli(new Float32Array(n), chances, 3);
+  expect(new Set(drawn)).toEqual(new Set([0, 1]));
+  for (const chance of new Set(chances)) {
+    const values = [...drawn].filter((_, i) => chances[i] === chance);
+    const p = chance / 255;
+    const share = values.reduce((sum, x) => sum + x, 0) / values.length;
+    if (chance === 0 || chance === 255) expect(share).toBe(p);
+    else expect(Math.abs(share - p)).toBeLessThan(5 * Math.sqrt((p * (1 - p)) / values.length));
+  }
+});
+
+test("what bernoulli draws in a place depends on no other chance, nor on the length", () => {
+  const source = stream(6, "bernoulli");
+  const draw = (chances: readonly number[]): number[] => [
+    ...source.bernoulli(new Float32Array(chances.length), Uint8Array.from(chances), 1),
+  ];
+  const all = draw(new Array<number>(61).fill(128));
+  for (let place = 0; place < 61; place++)
+    for (const other of [0, 255]) {
+      const alone = all.map((_, i) => (i === place ? 128 : other));
+      expect(draw(alone)[place]).toBe(all[place]);
+      expect(draw(alone.slice(0, place + 1))[place]).toBe(all[place]);
+    }
+  expect(source.bernoulli(new Float32Array(61), new Uint8Array(61).fill(128), 2)).not.toEqual(Float32Array.from(all));
+});
+
 test("a permutation holds every number once, differs between counters, and puts every number anywhere", () => {
   const source = stream(4, "order");
   const order = source.permutation(1000, 1);

@@ -1,12 +1,12 @@
-// The cache folder: what took long to make and can be made again. Each JSON file carries the SHA-256 of its content, so
-// that a damaged one is refused by name instead of being trained on.
+// The cache folder: what took long to make and can be made again. Each JSON file carries the SHA-256 of its content, and
+// of other files it is known to the code, so that a damaged one is refused by name instead of being trained on.
 
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
 import writeFileAtomic from "write-file-atomic";
-import { messageOf, UserError } from "../errors.ts";
+import { assert, messageOf, UserError } from "../errors.ts";
 import { makeFolders } from "../folders.ts";
 
 /** The cache folder: `FATHOM_CACHE`, or the place the operating system gives to caches. */
@@ -27,11 +27,37 @@ export const sha256 = (content: string | Uint8Array): string => createHash("sha2
 export async function cachedJson(name: string, make: () => string | Promise<string>): Promise<string> {
   const file = path.join(cacheDirectory(), name);
   const found = await readIfPresent(file);
-  if (found !== undefined) return verified(file, found);
+  if (found !== undefined) return verified(file, found.toString("utf8"));
   const content = await make();
+  await store(file, `${head(sha256(content))}${content}}\n`);
+  return content;
+}
+
+/** The bytes cached under `name`, or what `make` gives, which is then cached; either has to fit `hash`, the SHA-256 of
+ *  what is always made. Errors as of `cachedJson`. */
+export function cachedBytes(name: string, hash: string, make: () => Promise<Uint8Array>): Promise<Uint8Array> {
+  return cachedFile(name, (bytes) => sha256(bytes) === hash, make);
+}
+
+/** As `cachedBytes`, of what carries in itself the means to tell whether it is whole. */
+export async function cachedFile(
+  name: string,
+  isWhole: (bytes: Uint8Array) => boolean,
+  make: () => Promise<Uint8Array>,
+): Promise<Uint8Array> {
+  const file = path.join(cacheDirectory(), name);
+  const found = await readIfPresent(file);
+  if (found !== undefined) return isWhole(found) ? found : refuse(file);
+  const content = await make();
+  assert(isWhole(content), `${name} was made with SHA-256 ${sha256(content)}, which does not fit`);
+  await store(file, content);
+  return content;
+}
+
+async function store(file: string, content: string | Uint8Array): Promise<void> {
   try {
     makeFolders(path.dirname(file));
-    await writeFileAtomic(file, `${head(sha256(content))}${content}}\n`);
+    await writeFileAtomic(file, typeof content === "string" ? content : Buffer.from(content));
   } catch (error) {
     if (process.env.FATHOM_CACHE)
       throw new UserError(
@@ -39,7 +65,6 @@ export async function cachedJson(name: string, make: () => string | Promise<stri
           `choose another folder or unset FATHOM_CACHE`,
       );
   }
-  return content;
 }
 
 const head = (hash: string): string => `{"sha256":"${hash}","content":`;
@@ -48,15 +73,19 @@ const head = (hash: string): string => `{"sha256":"${hash}","content":`;
 function verified(file: string, found: string): string {
   const content = found.slice(head("0".repeat(64)).length, -2);
   if (found === `${head(sha256(content))}${content}}\n`) return content;
+  return refuse(file);
+}
+
+function refuse(file: string): never {
   throw new UserError(
     `${file}: expected the cached file as it was written, got content that does not fit its SHA-256 ` +
       `(truncated or changed); delete the file and run again`,
   );
 }
 
-async function readIfPresent(file: string): Promise<string | undefined> {
+async function readIfPresent(file: string): Promise<Buffer | undefined> {
   try {
-    return await readFile(file, "utf8");
+    return await readFile(file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new UserError(`${file}: expected a cached file that can be read, got ${messageOf(error)}; delete it`);
