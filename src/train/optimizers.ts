@@ -1,7 +1,10 @@
-// Optimizers by the name used in configs: plain loops over typed arrays, in float64 with float32 storage, so every engine
-// trains alike. State is kept by parameter path, never by position.
+// Optimizers by the name used in configs: loops over typed arrays, in float64 with float32 storage, so every engine trains
+// alike. The loops are those of optimizers.wat. State is kept by parameter path, never by position.
 import type { OptimizerConfig } from "../config/schema.ts";
+import { chunkLength, emptyChunk, fillChunk, instantiate } from "../engine/simd.ts";
+import { assert } from "../errors.ts";
 import type { Moments } from "../types.ts";
+import { wasm } from "./optimizers.wasm.ts";
 
 type Kind = OptimizerConfig["kind"];
 
@@ -16,13 +19,18 @@ export interface Optimizer {
   readonly slots: readonly string[];
   /** State arrays by `<slot>/<parameter path>`; part of the checkpoint. */
   readonly state: Map<string, Float32Array>;
-  /** Updates `parameter` in place from `gradientScale * gradient` at update number `step` (from 0). */
-  update(
-    path: string,
-    parameter: Float32Array,
-    gradient: Float32Array,
-    settings: { readonly gradientScale: number; readonly learningRate: number; readonly step: number },
-  ): UpdateMoments;
+  /** Updates `parameter` in place from `gradientScale * gradient`. */
+  update(path: string, parameter: Float32Array, gradient: Float32Array, settings: UpdateSettings): UpdateMoments;
+}
+
+/** How a parameter is updated. */
+export interface UpdateSettings {
+  readonly gradientScale: number;
+  readonly learningRate: number;
+  /** Number of the update, from 0. */
+  readonly step: number;
+  /** False where nobody asks for the moments, which take a fifth of the time: they are then NaN. */
+  readonly measured?: boolean;
 }
 
 /** Makes the optimizer a config describes, with empty state. */
@@ -44,9 +52,6 @@ export const optimizers: { readonly [K in Kind]: (config: Extract<OptimizerConfi
   sgd: (config) => sgd(config),
 };
 
-// The loops below add up the moments of the update as they go. They are written out in each optimizer: accumulators in a
-// closure make them ten times slower.
-
 /** Adam (Kingma & Ba 2015, algorithm 1): p -= lr * m_hat / (sqrt(v_hat) + eps). `penalty` is an L2 term added to the
  *  gradient; `decay` the decoupled weight decay of AdamW (Loshchilov & Hutter 2019): p -= lr * decay * p. */
 function adam(
@@ -58,27 +63,16 @@ function adam(
   return {
     slots: ["first-moment", "second-moment"],
     state,
-    update(path, parameter, gradient, { gradientScale, learningRate, step }) {
+    update(path, parameter, gradient, { gradientScale, learningRate, step, measured = true }) {
       const m = slot(state, "first-moment", path, parameter.length);
       const v = slot(state, "second-moment", path, parameter.length);
       const rate = learningRate / (1 - beta1 ** (step + 1));
       const correct2 = 1 / (1 - beta2 ** (step + 1));
       const shrink = learningRate * decay;
-      let { updateSquares, updateMax, parameterSquares, parameterMax } = emptySums();
-      for (let i = 0; i < parameter.length; i++) {
-        const p = parameter[i]!;
-        const g = gradient[i]! * gradientScale + penalty * p;
-        const mi = (m[i] = beta1 * m[i]! + (1 - beta1) * g);
-        const vi = (v[i] = beta2 * v[i]! + (1 - beta2) * g * g);
-        const next = Math.fround(p - (rate * mi) / (Math.sqrt(vi * correct2) + epsilon) - shrink * p);
-        parameter[i] = next;
-        const update = next - p;
-        updateSquares += update * update;
-        parameterSquares += p * p;
-        if (Math.abs(update) > updateMax) updateMax = Math.abs(update);
-        if (Math.abs(p) > parameterMax) parameterMax = Math.abs(p);
-      }
-      return momentsOfUpdate({ updateSquares, updateMax, parameterSquares, parameterMax }, parameter.length);
+      return updateInChunks(gradient, [parameter, m, v], measured, (length) => {
+        const moments = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
+        kernels.adam(length, gradientScale, penalty, ...moments, rate, correct2, epsilon, shrink, measured);
+      });
     },
   };
 }
@@ -89,29 +83,60 @@ function sgd({ momentum, weightDecay }: { momentum: number; weightDecay: number 
   return {
     slots: momentum ? ["velocity"] : [],
     state,
-    update(path, parameter, gradient, { gradientScale, learningRate }) {
-      const velocity = momentum ? slot(state, "velocity", path, parameter.length) : undefined;
-      let { updateSquares, updateMax, parameterSquares, parameterMax } = emptySums();
-      for (let i = 0; i < parameter.length; i++) {
-        const p = parameter[i]!;
-        let u = gradient[i]! * gradientScale + weightDecay * p;
-        if (velocity) u = velocity[i] = momentum * velocity[i]! + u;
-        const next = Math.fround(p - learningRate * u);
-        parameter[i] = next;
-        const update = next - p;
-        updateSquares += update * update;
-        parameterSquares += p * p;
-        if (Math.abs(update) > updateMax) updateMax = Math.abs(update);
-        if (Math.abs(p) > parameterMax) parameterMax = Math.abs(p);
-      }
-      return momentsOfUpdate({ updateSquares, updateMax, parameterSquares, parameterMax }, parameter.length);
+    update(path, parameter, gradient, { gradientScale, learningRate, measured = true }) {
+      const changed = momentum ? [parameter, slot(state, "velocity", path, parameter.length)] : [parameter];
+      return updateInChunks(gradient, changed, measured, (length) =>
+        kernels.sgd(length, gradientScale, weightDecay, momentum, learningRate, measured),
+      );
     },
   };
 }
 
-const emptySums = () => ({ updateSquares: 0, updateMax: 0, parameterSquares: 0, parameterMax: 0 });
+// See optimizers.wat for the layout and the formulas.
+const kernels = instantiate<{
+  adam(
+    length: number,
+    scale: number,
+    penalty: number,
+    beta1: number,
+    rest1: number,
+    beta2: number,
+    rest2: number,
+    rate: number,
+    correct2: number,
+    epsilon: number,
+    shrink: number,
+    measured: boolean,
+  ): void;
+  sgd(length: number, scale: number, penalty: number, momentum: number, rate: number, measured: boolean): void;
+}>(wasm);
+const sums = new Float64Array(kernels.memory.buffer, 0, 8);
+const [gradientChunk, ...changedChunks] = [0, 1, 2, 3].map(
+  (place) => new Float32Array(kernels.memory.buffer, 1024 + place * 4 * chunkLength, chunkLength),
+) as [Float32Array, ...Float32Array[]];
 
-const momentsOfUpdate = (sums: ReturnType<typeof emptySums>, count: number): UpdateMoments => ({
-  update: { sumSquares: sums.updateSquares, max: sums.updateMax, count },
-  parameter: { sumSquares: sums.parameterSquares, max: sums.parameterMax, count },
-});
+/** Runs `loop` over one chunk of the arrays after the other; `changed` is the parameter, then its state. */
+function updateInChunks(
+  gradient: Float32Array,
+  changed: readonly Float32Array[],
+  measured: boolean,
+  loop: (length: number) => void,
+): UpdateMoments {
+  const count = changed[0]!.length;
+  assert(gradient.length === count, `a gradient of ${gradient.length} numbers for a parameter of ${count}`);
+  sums.fill(measured ? 0 : NaN);
+  for (let start = 0; start < count; start += chunkLength) {
+    const length = fillChunk(gradientChunk, gradient, start, 2);
+    for (const [i, array] of changed.entries()) fillChunk(changedChunks[i]!, array, start, 2);
+    loop(length);
+    for (const [i, array] of changed.entries()) emptyChunk(changedChunks[i]!, array, start);
+  }
+  // The root of a square is the magnitude exactly, as long as the square neither overflows nor vanishes: those of float32
+  // and of their differences do not.
+  const moments = (at: number): Moments => ({
+    sumSquares: sums[at]! + sums[at + 1]!,
+    max: Math.sqrt(Math.max(sums[at + 2]!, sums[at + 3]!)),
+    count,
+  });
+  return { update: moments(0), parameter: moments(4) };
+}

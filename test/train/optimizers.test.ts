@@ -1,6 +1,6 @@
 // Optimizers against independent references: the papers' algorithms in float64, step by step, one number at a time. The
 // optimizers store float32, so parameters of size 1 agree to a few 1e-7.
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { OptimizerConfig } from "../../src/config/schema.ts";
 import { optimizers as schemaNames } from "../../src/config/schema.ts";
 import { stream } from "../../src/random.ts";
@@ -158,6 +158,135 @@ test("sgd without momentum keeps no state", () => {
   const optimizer = createOptimizer({ kind: "sgd", learningRate: 1, momentum: 0, weightDecay: 0 });
   optimizer.update("w", Float32Array.of(1), Float32Array.of(1), { gradientScale: 1, learningRate: 1, step: 0 });
   expect(optimizer.state.size).toBe(0);
+});
+
+/** The loops of optimizers.wat over single numbers: the same operations in the same order, so the same bits. */
+type PlainUpdate = (
+  state: Record<string, Float32Array>,
+  parameter: Float32Array,
+  gradient: Float32Array,
+  settings: { gradientScale: number; learningRate: number; step: number },
+) => void;
+
+const plainAdam =
+  (beta1: number, beta2: number, epsilon: number, penalty: number, decay: number): PlainUpdate =>
+  (state, parameter, gradient, { gradientScale, learningRate, step }) => {
+    const { "first-moment": m, "second-moment": v } = state as Record<"first-moment" | "second-moment", Float32Array>;
+    const rate = learningRate / (1 - beta1 ** (step + 1));
+    const correct2 = 1 / (1 - beta2 ** (step + 1));
+    for (let i = 0; i < parameter.length; i++) {
+      const p = parameter[i]!;
+      const g = gradient[i]! * gradientScale + penalty * p;
+      const mi = beta1 * m[i]! + (1 - beta1) * g;
+      const vi = beta2 * v[i]! + (1 - beta2) * g * g;
+      parameter[i] = p - (rate * mi) / (Math.sqrt(vi * correct2) + epsilon) - learningRate * decay * p;
+      [m[i], v[i]] = [mi, vi];
+    }
+  };
+
+const plainSgd =
+  (momentum: number, penalty: number): PlainUpdate =>
+  ({ velocity }, parameter, gradient, { gradientScale, learningRate }) => {
+    for (let i = 0; i < parameter.length; i++) {
+      const p = parameter[i]!;
+      let u = gradient[i]! * gradientScale + penalty * p;
+      if (velocity) u = momentum * velocity[i]! + u;
+      parameter[i] = p - learningRate * u;
+      if (velocity) velocity[i] = u;
+    }
+  };
+
+/** Bits, those of NaN made equal: which NaN an operation gives is nobody's promise. */
+const bitsOf = (values: Float32Array): Uint32Array =>
+  new Uint32Array(values.map((x) => (Number.isNaN(x) ? NaN : x)).buffer);
+
+/** Normal numbers of all sizes that float32 has, from denormal to nearly infinite, with zeros of both signs between. */
+const wild = (purpose: string, n: number, step = 0): Float32Array => {
+  const exponents = stream(2, `${purpose} exponent`).uniform(new Float64Array(n), step);
+  const values = stream(2, purpose).normal(new Float32Array(n), step);
+  return values.map((x, i) => (i % 11 === 5 ? 0 * x : x * 10 ** (70 * exponents[i]! - 40)));
+};
+/** Numbers as a training has them. */
+const tame = (purpose: string, n: number, step = 0): Float32Array =>
+  stream(3, purpose).normal(new Float32Array(n), step);
+
+const loops: [string, OptimizerConfig, PlainUpdate][] = [
+  ["adam", { kind: "adam", ...moments, weightDecay: 0 }, plainAdam(0.9, 0.98, 1e-9, 0, 0)],
+  ["adam with a penalty", { kind: "adam", ...moments, weightDecay: 0.1 }, plainAdam(0.9, 0.98, 1e-9, 0.1, 0)],
+  [
+    "adam without memory",
+    { kind: "adam", ...moments, beta1: 0, beta2: 0, weightDecay: 0 },
+    plainAdam(0, 0, 1e-9, 0, 0),
+  ],
+  ["adamw", { kind: "adamw", ...moments, weightDecay: 0.1 }, plainAdam(0.9, 0.98, 1e-9, 0, 0.1)],
+  ["sgd", { kind: "sgd", learningRate: 1, momentum: 0, weightDecay: 0 }, plainSgd(0, 0)],
+  ["sgd with decay", { kind: "sgd", learningRate: 1, momentum: 0, weightDecay: 0.1 }, plainSgd(0, 0.1)],
+  ["sgd with momentum", { kind: "sgd", learningRate: 1, momentum: 0.9, weightDecay: 0.1 }, plainSgd(0.9, 0.1)],
+];
+describe.each(loops)("%s is the same bits as a plain loop", (_, config, plain) => {
+  // Lengths about the two numbers that are taken at once and the 4096 of a chunk.
+  test.each([
+    ...[1, 2, 7, 4095, 4096, 4097, 8193].map((n) => ["tame", n, tame] as const),
+    ...[7, 4099].map((n) => ["wild", n, wild] as const),
+    ...[7, 4099].map((n) => ["broken", n, brokenAt] as const),
+  ])("%s numbers, %i of them", (_, n, make) => {
+    const optimizer = createOptimizer(config);
+    const got = make("parameter", n);
+    const wanted = got.slice();
+    const state = Object.fromEntries(optimizer.slots.map((slot) => [slot, new Float32Array(n)]));
+    for (let step = 0; step < 4; step++) {
+      const before = got.slice();
+      const gradient = make("gradient", n, step);
+      const settings = { gradientScale: step === 3 ? 0.3 : 1, learningRate: 0.01 / (step + 1), step };
+      const reported = optimizer.update("w", got, gradient, settings);
+      plain(state, wanted, gradient, settings);
+      expect(bitsOf(got)).toEqual(bitsOf(wanted));
+      for (const slot of optimizer.slots)
+        expect(bitsOf(optimizer.state.get(`${slot}/w`)!)).toEqual(bitsOf(state[slot]!));
+      const update = Array.from(wanted, (x, i) => x - before[i]!);
+      for (const [moments, values] of [
+        [reported.update, update],
+        [reported.parameter, [...before]],
+      ] as const) {
+        const sum = values.reduce((total, x) => total + x * x, 0);
+        expect(moments.count).toBe(n);
+        expect(moments.max).toBe(values.reduce((max, x) => (Math.abs(x) > max ? Math.abs(x) : max), 0));
+        // Sums of float64 in another order: n roundings at most.
+        if (Number.isFinite(sum)) expect(Math.abs(moments.sumSquares - sum)).toBeLessThanOrEqual(n * 1.2e-16 * sum);
+        else expect(moments.sumSquares).toBe(sum);
+      }
+    }
+  });
+});
+
+test.each(loops)("%s goes the same way where it is not measured, and its moments are NaN", (_, config) => {
+  const optimizers = [createOptimizer(config), createOptimizer(config)];
+  const parameters = [tame("parameter", 4099), tame("parameter", 4099)];
+  for (let step = 0; step < 3; step++) {
+    const settings = { gradientScale: 1, learningRate: 0.01, step };
+    const gradient = tame("gradient", 4099, step);
+    optimizers[0]!.update("w", parameters[0]!, gradient, settings);
+    const reported = optimizers[1]!.update("w", parameters[1]!, gradient, { ...settings, measured: false });
+    expect(reported.update).toEqual({ sumSquares: NaN, max: NaN, count: 4099 });
+    expect(reported.parameter).toEqual({ sumSquares: NaN, max: NaN, count: 4099 });
+  }
+  expect(bitsOf(parameters[1]!)).toEqual(bitsOf(parameters[0]!));
+  expect(optimizers[1]!.state).toEqual(optimizers[0]!.state);
+});
+
+/** Numbers of which a few are NaN or infinite. */
+function brokenAt(purpose: string, n: number, step = 0): Float32Array {
+  const values = tame(purpose, n, step);
+  const at = purpose === "parameter" ? 1 : 3;
+  values[at] = NaN;
+  values[at + 1] = step % 2 ? -Infinity : Infinity;
+  return values;
+}
+
+test("a gradient of another length is refused", () => {
+  const optimizer = createOptimizer({ kind: "adam", ...moments, weightDecay: 0 });
+  const settings = { gradientScale: 1, learningRate: 1, step: 0 };
+  expect(() => optimizer.update("w", new Float32Array(3), new Float32Array(2), settings)).toThrow(/2 numbers .* of 3/);
 });
 
 test("the optimizers are those the configuration knows", () => {

@@ -1,0 +1,5 @@
+// Made from moments.wat by scripts/build-wasm.js: change that, and run it again.
+
+/** The module in base64. */
+export const wasm =
+  "AGFzbQEAAAABBQFgAX8AAwIBAAUDAQABBxQCBm1lbW9yeQIAB21vbWVudHMAAAqTAQGQAQICfwV7QQD9AAQAIQVBEP0ABAAhByAAQQJ0IQIDQCAB/QAEgAgiAyAD/Q0ICQoLDA0ODwgJCgsMDQ4P/V8hBCAHIAP94AH96wEhByAD/V8hAyAFIAMgA/3yAf3wASEFIAYgBCAE/fIB/fABIQYgAUEQaiIBIAJJDQALQQAgBSAG/fAB/QsEAEEQIAf9CwQACw==";
