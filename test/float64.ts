@@ -38,6 +38,16 @@ export function erf(x: number): number {
 export const relu = (x: ArrayLike<number>): Float64Array => Float64Array.from(x, (v) => Math.max(v, 0));
 export const gelu = (x: ArrayLike<number>): Float64Array =>
   Float64Array.from(x, (v) => v * 0.5 * (1 + erf(v / Math.sqrt(2))));
+export const sigmoid = (x: ArrayLike<number>): Float64Array => Float64Array.from(x, (v) => 1 / (1 + Math.exp(-v)));
+
+/** Activations by the name used in configs. */
+export const activations: Record<string, (x: ArrayLike<number>) => Float64Array> = {
+  relu,
+  gelu,
+  sigmoid,
+  tanh: (x) => Float64Array.from(x, Math.tanh),
+  "leaky-relu": (x) => Float64Array.from(x, (v) => Math.max(v, 0.2 * v)),
+};
 
 /** LayerNorm over rows of `gain.length` numbers. */
 export function layerNorm(

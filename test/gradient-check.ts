@@ -36,7 +36,7 @@ export function inputsOf({ inputs, constants = {}, values = {} }: Twin): Record<
 }
 
 /** The value of sum(y * cotangent) for a random cotangent, and its gradient to every input, as the engine sees it. */
-async function differentiate(twin: Twin, engine: Engine, cotangent: Float32Array) {
+export async function differentiate(twin: Twin, engine: Engine, cotangent: Float32Array) {
   const arrays = inputsOf(twin);
   const parameters = new Map<string, Parameter>(
     Object.entries(twin.inputs).map(([path, shape]) => [

@@ -279,6 +279,19 @@ function reshape(x: TensorInfo, shape: readonly number[], recorder: Recorder): T
   return recorder.tensor(recorder.node("Reshape", inputs, shape, {}, x.dtype as ElementType));
 }
 
+function transpose(x: TensorInfo, order: readonly number[], recorder: Recorder): TensorInfo {
+  if (order.every((from, to) => from === to)) return alias(x, x.shape);
+  const shape = order.map((i) => x.shape[i]!);
+  return recorder.tensor(recorder.node("Transpose", [recorder.nameOf(x)], shape, { perm: order }));
+}
+
+/** The attributes of a convolution of square steps and equal padding on all sides. */
+const windows = (kernel: readonly number[], stride: number, padding: number): Record<string, readonly number[]> => ({
+  kernel_shape: kernel,
+  strides: [stride, stride],
+  pads: [padding, padding, padding, padding],
+});
+
 const cast = (x: TensorInfo, dtype: ElementType, recorder: Recorder): string =>
   recorder.node("Cast", [recorder.nameOf(x)], x.shape, { to: onnxTypes[dtype] }, dtype);
 
@@ -309,6 +322,8 @@ const kernels: Record<string, Kernel> = {
   Sqrt: elementwise("Sqrt"),
   Erf: elementwise("Erf"),
   Relu: elementwise("Relu"),
+  LeakyRelu: ({ x }, { alpha }, r) =>
+    r.tensor(r.node("LeakyRelu", [r.nameOf(x!)], x!.shape, { alpha: { float: alpha as number } })),
   Sigmoid: elementwise("Sigmoid"),
   Tanh: elementwise("Tanh"),
   Softplus: elementwise("Softplus"),
@@ -343,22 +358,12 @@ const kernels: Record<string, Kernel> = {
     shape.splice((dim as number) < 0 ? (dim as number) + shape.length + 1 : (dim as number), 0, 1);
     return reshape(input!, shape, r);
   },
-  Transpose: ({ x }, { perm }, r) => {
-    const order = perm as number[];
-    if (order.every((from, to) => from === to)) return alias(x!, x!.shape);
-    return r.tensor(
-      r.node(
-        "Transpose",
-        [r.nameOf(x!)],
-        order.map((i) => x!.shape[i]!),
-        { perm: order },
-      ),
-    );
-  },
+  Transpose: ({ x }, { perm }, r) => transpose(x!, perm as number[], r),
   Sum: reduction("ReduceSum"),
   Mean: reduction("ReduceMean"),
   Max: reduction("ReduceMax"),
   Min: reduction("ReduceMin"),
+  Prod: reduction("ReduceProd"),
   Softmax: ({ logits }, { dim }, r) =>
     r.tensor(r.node("Softmax", [r.nameOf(logits!)], logits!.shape, { axis: dim as number })),
   LogSoftmax: ({ logits }, { axis }, r) =>
@@ -461,6 +466,39 @@ const kernels: Record<string, Kernel> = {
     const zeros = r.node("ConstantOfShape", [r.integers(shape)], shape);
     const indices = r.node("Reshape", [cast(ids!, "int64", r), r.integers([-1, 1])], [x!.shape[0]!, 1], {}, "int64");
     return r.tensor(r.node("ScatterND", [zeros, indices, r.nameOf(x!)], shape, { reduction: "add" }));
+  },
+  // ONNX wants channels before rows and columns, and kernels as [D, C, K, K].
+  Convolution: ({ x, w }, { stride, padding, sizes }, r) => {
+    const kernel = transpose(w!, [3, 2, 0, 1], r);
+    const shape = [x!.shape[0]!, w!.shape[3]!, ...(sizes as number[])];
+    const attributes = windows(kernel.shape.slice(2), stride as number, padding as number);
+    const inputs = [r.nameOf(transpose(x!, [0, 3, 1, 2], r)), r.nameOf(kernel)];
+    return transpose(r.tensor(r.node("Conv", inputs, shape, attributes)), [0, 2, 3, 1], r);
+  },
+  TransposedConvolution: ({ y, w }, { stride, padding, size }, r) => {
+    const kernel = transpose(w!, [3, 2, 0, 1], r);
+    const [step, pad, sizes] = [stride as number, padding as number, size as number[]];
+    // Rows and columns at the end that no place of the kernel reaches.
+    const rest = sizes.map((s, i) => s - ((y!.shape[1 + i]! - 1) * step - 2 * pad + kernel.shape[2 + i]!));
+    const attributes = { ...windows(kernel.shape.slice(2), step, pad), output_padding: rest };
+    const shape = [y!.shape[0]!, w!.shape[2]!, ...sizes];
+    const inputs = [r.nameOf(transpose(y!, [0, 3, 1, 2], r)), r.nameOf(kernel)];
+    return transpose(r.tensor(r.node("ConvTranspose", inputs, shape, attributes)), [0, 2, 3, 1], r);
+  },
+  // A convolution again, of channels that stand for images with images that stand for channels: y is the kernel, whose
+  // elements lie `stride` apart. Where the stride does not divide the size, the result has more places than the kernel.
+  ConvolutionFilterGradient: ({ x, y }, { stride, padding, kernelSize }, r) => {
+    const [step, pad, sizes] = [stride as number, padding as number, kernelSize as number[]];
+    const [images, kernel] = [transpose(x!, [3, 0, 1, 2], r), transpose(y!, [3, 0, 1, 2], r)];
+    const places = sizes.map((_, i) => images.shape[2 + i]! + 2 * pad - (kernel.shape[2 + i]! - 1) * step);
+    const attributes = { ...windows(kernel.shape.slice(2), 1, pad), dilations: [step, step] };
+    const shape = [images.shape[0]!, kernel.shape[0]!, ...places];
+    let w = r.node("Conv", [r.nameOf(images), r.nameOf(kernel)], shape, attributes);
+    if (!same(places, sizes)) {
+      const lists = [[0, 0], sizes, [2, 3]].map((l) => r.integers(l));
+      w = r.node("Slice", [w, ...lists], [...shape.slice(0, 2), ...sizes]);
+    }
+    return transpose(r.tensor(w), [2, 3, 0, 1], r);
   },
 };
 

@@ -1,7 +1,13 @@
 import type { Tensor } from "@tensorflow/tfjs-core";
-import { gelu, relu } from "../ops/index.ts";
+import { gelu, leakyRelu, relu, sigmoid, tanh } from "../ops/index.ts";
 
-/** Activation functions of the feed-forward branch by the name used in configs. */
-export const activations = { relu, gelu } satisfies Record<string, (x: Tensor) => Tensor>;
+/** Activation functions by the name used in configs. */
+export const activations = {
+  relu,
+  gelu,
+  tanh,
+  sigmoid,
+  "leaky-relu": (x: Tensor) => leakyRelu(x),
+} satisfies Record<string, (x: Tensor) => Tensor>;
 
 export type ActivationName = keyof typeof activations;

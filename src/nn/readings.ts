@@ -30,10 +30,11 @@ export function attentionEntropy(q_BHTK: Tensor, k_BHSK: Tensor, mask: Tensor): 
 export const largestAttentionLogit = (q_BHTK: Tensor, k_BHSK: Tensor, mask: Tensor): Tensor =>
   tf.max(tf.max(attentionScores(q_BHTK, k_BHSK, mask), -1), [0, 2]);
 
-/** Share of hidden units that are above 0 at no position of the batch. Returns [1]. By sums of what is above 0, since a maximum
+/** Share of hidden units that are above 0 at no position of the batch: [..., F] -> [1]. By sums of what is above 0, since a maximum
  *  over rows costs three times as much. */
 export function deadUnits(h_BTF: Tensor): Tensor {
-  const above_F = tf.sum(tf.relu(h_BTF), [0, 1]);
+  const positions = h_BTF.shape.slice(0, -1).map((_, axis) => axis);
+  const above_F = tf.sum(tf.relu(h_BTF), positions);
   return tf.reshape(tf.mean(tf.cast(tf.lessEqual(above_F, 0), "float32")), [1]);
 }
 

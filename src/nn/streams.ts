@@ -1,22 +1,22 @@
 // Several residual streams where a plain transformer has one, as hyper-connections have them. The n streams of a token
-// stand side by side in the last axis, [B, T, n D]: their sums over streams are small matrix products, one a token, and
-// what reads all of a token's streams at once reads one row.
+// stand side by side in the last axis, [B, T, n D], or [B, n D] where there is no time: their sums over streams are small
+// matrix products, one a token, and what reads all of a token's streams at once reads one row.
 import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { inverseRms, sinkhorn } from "../ops/index.ts";
 
-// B batch, T length, D width, N streams, M = B T tokens, K outputs of a linear map.
+// B batch, T length, D width, N streams, M = B T tokens (rows of what has no time), K outputs of a linear map.
 
-/** n streams that are all x: [B, T, D] -> [B, T, n D]. */
-export const copies = (x_BTD: Tensor, n: number): Tensor => tf.concat(new Array<Tensor>(n).fill(x_BTD), -1);
+/** n streams that are all x: [..., D] -> [..., n D]. */
+export const copies = (x: Tensor, n: number): Tensor => tf.concat(new Array<Tensor>(n).fill(x), -1);
 
-/** The sum of the n streams: [B, T, n D] -> [B, T, D]. */
+/** The sum of the n streams: [..., n D] -> [..., D]. */
 export function sumOfStreams(x: Tensor, n: number): Tensor {
-  const [batch, length, width] = x.shape as [number, number, number];
-  return tf.sum(tf.reshape(x, [batch, length, n, width / n]), 2);
+  const positions = x.shape.slice(0, -1);
+  return tf.sum(tf.reshape(x, [...positions, n, x.shape.at(-1)! / n]), positions.length);
 }
 
-/** The streams of every token as the rows of a matrix: [B, T, n D] -> [M, n, D], the same memory. */
+/** The streams of every token as the rows of a matrix: [..., n D] -> [M, n, D], the same memory. */
 export const rowsOf = (x: Tensor, n: number): Tensor => tf.reshape(x, [-1, n, x.shape.at(-1)! / n]);
 
 /** How a branch meets n streams, for every token: its input is sum_s read[s] H_s, and stream t becomes
@@ -27,17 +27,17 @@ export interface Connection {
   readonly write_M1N: Tensor;
 }
 
-/** H' = mix H + write F(read H), in the shape of `x` [B, T, n D]. */
+/** H' = mix H + write F(read H), in the shape of `x` [..., n D]. */
 export function connectStreams(
   x: Tensor,
   n: number,
   { read_M1N, mix_MNN, write_M1N }: Connection,
-  branch: (x_BTD: Tensor) => Tensor,
+  branch: (x: Tensor) => Tensor,
 ): Tensor {
-  const [batch, length, width] = x.shape as [number, number, number];
+  const width = x.shape.at(-1)! / n;
   const streams_MND = rowsOf(x, n);
-  const f_BTD = branch(tf.reshape(tf.matMul(read_M1N, streams_MND), [batch, length, width / n]));
-  const added_MND = tf.matMul(write_M1N, tf.reshape(f_BTD, [-1, 1, width / n]), true);
+  const f = branch(tf.reshape(tf.matMul(read_M1N, streams_MND), [...x.shape.slice(0, -1), width]));
+  const added_MND = tf.matMul(write_M1N, tf.reshape(f, [-1, 1, width]), true);
   return tf.reshape(tf.add(tf.matMul(mix_MNN, streams_MND), added_MND), x.shape);
 }
 

@@ -11,6 +11,24 @@ function standardize(x: Tensor, epsilon: number): [Tensor, Tensor] {
   });
 }
 
+// Where it is one kernel, for the derivative of LayerNorm's gradient: dx = (d - mean(d) - x_hat mean(d x_hat)) / std of
+// x_hat, and -x_hat / (D std^2) of 1 / std.
+tf.registerGradient({
+  kernelName: "Standardize",
+  inputsToSave: ["x"],
+  gradFunc: (dy, saved, attributes) => ({
+    x: () => {
+      const [dXHat, dInverseStd] = dy as Tensor[] as [Tensor, Tensor];
+      const [x] = saved as [Tensor];
+      const [xHat, inverseStd] = standardize(x, attributes["epsilon"] as number);
+      const along = tf.mul(xHat, tf.mean(tf.mul(dXHat, xHat), -1, true));
+      const ofXHat = tf.mul(tf.sub(tf.sub(dXHat, tf.mean(dXHat, -1, true)), along), inverseStd);
+      const ofInverse = tf.mul(xHat, tf.mul(tf.mul(dInverseStd, tf.square(inverseStd)), -1 / x.shape.at(-1)!));
+      return tf.add(ofXHat, ofInverse);
+    },
+  }),
+});
+
 /** LayerNorm: y = (x - mean(x)) / sqrt(var(x) + eps) * gain + bias over the last axis (Ba et al. 2016).
  *  Shapes: x [..., D] -> same; gain, bias [D]; without `bias` nothing is added.
  *  Gradient: with g = dy * gain, dx = (g - mean(g) - x_hat * mean(g * x_hat)) / std. x_hat is recomputed from x in the

@@ -81,7 +81,7 @@ const twins: Record<string, Twin> = {
         constants: { dropout: factors([2, 3, 6]) },
         apply: ({ x, dropout, ...p }) => feedForward(x!, p, { activation: name, dropout }),
         reference: ({ x, dropout, ...p }) => {
-          const hidden = float64[name](float64.linear(x!, p["in/weight"]!, p["in/bias"]!));
+          const hidden = float64.activations[name]!(float64.linear(x!, p["in/weight"]!, p["in/bias"]!));
           return float64.linear(
             hidden.map((h, i) => h * dropout![i]!),
             p["out/weight"]!,

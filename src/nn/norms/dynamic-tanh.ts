@@ -1,4 +1,5 @@
 import * as tf from "@tensorflow/tfjs-core";
+import { tanh } from "../../ops/index.ts";
 import { constant } from "../parameters.ts";
 import type { Norm } from "./norm.ts";
 
@@ -14,7 +15,7 @@ export const dynamicTanh: Norm = {
     bias: constant([width], 0),
   }),
   apply(x, p) {
-    const y = tf.mul(tf.tanh(tf.mul(x, p["alpha"]!)), p["gain"]!);
+    const y = tf.mul(tanh(tf.mul(x, p["alpha"]!)), p["gain"]!);
     return p["bias"] ? tf.add(y, p["bias"]) : y;
   },
 };
