@@ -2,41 +2,50 @@
 // how stream, branches and norms are wired. The scheme itself says only how one branch meets the stream.
 import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
+import type { ActivationName } from "../nn/activations.ts";
 import { attentionParameters, type InsideAttention } from "../nn/attention.ts";
 import { withDropout } from "../nn/dropout.ts";
-import { feedForwardParameters, type InsideFeedForward } from "../nn/feed-forward.ts";
+import { feedForward, feedForwardParameters, type InsideFeedForward } from "../nn/feed-forward.ts";
 import * as norms from "../nn/norms/index.ts";
 import type { Norm } from "../nn/norms/norm.ts";
 import { type ParameterShapes, scope, under } from "../nn/parameters.ts";
-import { angularDistance, branchShare } from "../nn/readings.ts";
+import { angularDistance, branchShare, deadUnits } from "../nn/readings.ts";
 import { lookup } from "../registry.ts";
 import * as residual from "../residual/index.ts";
 import {
   type Here,
+  type Network,
   type Place,
   type ResidualScheme,
-  type Stack,
   type Sublayer,
-  sublayersOf,
+  sublayersAt,
   trunkGains,
 } from "../residual/scheme.ts";
 import type { ParameterSpec, Stage, StageContext, Tensors } from "../stage.ts";
-import type { TransformerOptions } from "./transformer.ts";
+
+/** What decides how a layer is built: its network's sizes, the scheme, and what its sublayers are made of. */
+export interface StreamOptions extends Network {
+  /** A scheme by its name in the registry, or one of your own. */
+  readonly residual: string | ResidualScheme;
+  readonly norm: string;
+  readonly activation: ActivationName;
+  readonly dropout: number;
+}
 
 /** F of a sublayer: from its input, its parameters, and what the scheme puts within it. */
 export type Transform = (x: Tensor, p: Tensors, inside: InsideAttention & InsideFeedForward) => Tensor;
 
 /** The scheme that options name or are; a `UserError` that lists the known ones for an unknown name. */
-export const schemeOf = ({ residual: scheme }: Pick<TransformerOptions, "residual">): ResidualScheme =>
+export const schemeOf = ({ residual: scheme }: Pick<StreamOptions, "residual">): ResidualScheme =>
   typeof scheme === "string" ? lookup<ResidualScheme>("residual scheme", residual, scheme) : scheme;
 
-const normOf = ({ norm }: TransformerOptions): Norm => lookup<Norm>("norm", norms, norm);
+const normOf = ({ norm }: StreamOptions): Norm => lookup<Norm>("norm", norms, norm);
 
 /** The carry entry in which a scheme keeps `name` beside the stream. */
-const besides = (stack: Stack, name: string): string => `${stack}/${name}`;
+const besides = (stack: string, name: string): string => `${stack}/${name}`;
 
-/** What the embedding stage writes: the stream as the layers see it, and what the scheme remembers beside it. */
-export function openStream(options: TransformerOptions, stack: Stack, x: Tensor): Record<string, Tensor> {
+/** What the stage before a stack's first layer writes: the stream as the layers see it, and what the scheme remembers beside it. */
+export function openStream(options: StreamOptions, stack: string, x: Tensor): Record<string, Tensor> {
   const written: Record<string, Tensor> = {};
   const remember = (name: string, x: Tensor): void => void (written[besides(stack, name)] = x);
   const { open } = schemeOf(options);
@@ -46,15 +55,20 @@ export function openStream(options: TransformerOptions, stack: Stack, x: Tensor)
 
 /** A layer of a stack as a stage: its sublayers in their order, each a branch of the residual stream. */
 export function layerStage(
-  options: TransformerOptions,
-  stack: Stack,
+  options: StreamOptions,
+  stack: string,
   layer: number,
   reads: readonly string[],
   sublayers: (carry: Tensors, context: StageContext) => Partial<Record<Sublayer, Transform>>,
 ): Stage {
   const scheme = schemeOf(options);
   const { heads, activation, dropout } = options;
-  const places = sublayersOf[stack].map((sublayer) => ({ network: options, stack, layer, sublayer }));
+  const places = sublayersAt({ network: options, stack }).map((sublayer) => ({
+    network: options,
+    stack,
+    layer,
+    sublayer,
+  }));
   const shapes: ParameterShapes = Object.assign(
     {},
     ...places.map((place) => scope(place.sublayer, sublayerParameters(options, place))),
@@ -104,11 +118,26 @@ export function layerStage(
   };
 }
 
+/** The feed-forward sublayer with the parameters `p`, dropout on its hidden layer: [..., D] -> [..., D]. Offers `dead-units`. */
+export function feedForwardBranch(
+  { activation, dropout: rate, feedForward: hidden }: StreamOptions,
+  x: Tensor,
+  p: Tensors,
+  context: StageContext,
+  inside: InsideFeedForward,
+): Tensor {
+  const shape = [...x.shape.slice(0, -1), hidden];
+  const dropout =
+    context.training && rate ? context.noise("feed-forward/hidden", shape, { kind: "dropout", rate }) : undefined;
+  const observe = (h: Tensor): void => context.reading("feed-forward", "dead-units", () => deadUnits(h));
+  return feedForward(x, p, { activation, dropout, inside, observe });
+}
+
 /** What follows a stack's last layer, where there is anything: the final norm, or what the scheme closes with. */
-export function endStage(options: TransformerOptions, stack: Stack): Stage[] {
+export function endStage(options: StreamOptions, stack: string): Stage[] {
   const scheme = schemeOf(options);
   if (!scheme.finalNorm && !scheme.close) return [];
-  const place: Place = { network: options, stack, layer: options.depth[stack], sublayer: "end" };
+  const place: Place = { network: options, stack, layer: options.depth[stack]!, sublayer: "end" };
   const stage: Stage = {
     name: `${stack}/norm`,
     stack,
@@ -127,13 +156,13 @@ export function endStage(options: TransformerOptions, stack: Stack): Stage[] {
 }
 
 /** All that the code of a stage depends on through its scheme, for the stage's key. */
-const codeOf = (options: TransformerOptions, places: readonly Place[]) => ({
+const codeOf = (options: StreamOptions, places: readonly Place[]) => ({
   residual: schemeOf(options).name,
   forms: places.map((place) => schemeOf(options).form?.(place) ?? ""),
   norm: options.norm,
 });
 
-function sublayerParameters(options: TransformerOptions, place: Place): ParameterShapes {
+function sublayerParameters(options: StreamOptions, place: Place): ParameterShapes {
   const scheme = schemeOf(options);
   const { width, feedForward } = options;
   const gains = { ...trunkGains, ...scheme.gains?.(place) };
@@ -141,12 +170,22 @@ function sublayerParameters(options: TransformerOptions, place: Place): Paramete
     place.sublayer === "feed-forward"
       ? feedForwardParameters(width, feedForward, gains)
       : attentionParameters(width, gains);
+  return asSchemeHas(scheme, shapes, ["out/weight"]);
+}
+
+/** The parameters of linear maps as a scheme has them: without biases and with unit norms, where it says so. `writers` are
+ *  the matrices that write the stream; all others read it. */
+export function asSchemeHas(
+  scheme: ResidualScheme,
+  shapes: ParameterShapes,
+  writers: readonly string[],
+): ParameterShapes {
   const kept = scheme.unbiasedLinear ? withoutBias(shapes) : shapes;
-  return scheme.unitSphere ? withUnitNorms(kept) : kept;
+  return scheme.unitSphere ? withUnitNorms(kept, writers) : kept;
 }
 
 /** A scheme's norms and other parameters at a place. */
-function schemeParameters(options: TransformerOptions, place: Place): ParameterShapes {
+function schemeParameters(options: StreamOptions, place: Place): ParameterShapes {
   const scheme = schemeOf(options);
   const norm = normOf(options);
   const ownNorm = place.sublayer === "end" ? (scheme.finalNorm ? [""] : []) : scheme.normless ? [] : [place.sublayer];
@@ -163,12 +202,12 @@ const normPath = (name: string): string => (name ? `norm/${name}` : "norm");
 const withoutBias = (shapes: ParameterShapes): ParameterShapes =>
   Object.fromEntries(Object.entries(shapes).filter(([path]) => path !== "bias" && !path.endsWith("/bias")));
 
-/** A sublayer's matrices with unit norm along the stream's width: the second axis of `out`, the first of all others. */
-const withUnitNorms = (shapes: ParameterShapes): ParameterShapes =>
+/** Matrices with unit norm along the stream's width: the second axis of those that write the stream, the first of all others. */
+const withUnitNorms = (shapes: ParameterShapes, writers: readonly string[]): ParameterShapes =>
   Object.fromEntries(
     Object.entries(shapes).map(([path, shape]) => [
       path,
-      path.endsWith("/weight") ? { ...shape, unitNorm: path === "out/weight" ? 1 : 0 } : shape,
+      path.endsWith("/weight") ? { ...shape, unitNorm: writers.includes(path) ? 1 : 0 } : shape,
     ]),
   );
 
@@ -184,7 +223,7 @@ const recalled = (scheme: ResidualScheme, places: readonly Place[]): string[] =>
 
 /** What a scheme has at hand at `place`; what it remembers goes into `remembered`. */
 function hereAt(
-  options: TransformerOptions,
+  options: StreamOptions,
   place: Place,
   p: Tensors,
   carry: Tensors,
@@ -212,7 +251,7 @@ function hereAt(
 const unseen = (here: Here): Here => ({ ...here, remember: () => {}, measure: (_, x) => x });
 
 /** Gives the parameters of a layer their place: `weight` becomes `encoder/03/.../weight`. */
-function placed(prefix: string, shapes: ParameterShapes): Record<string, ParameterSpec> {
+export function placed(prefix: string, shapes: ParameterShapes): Record<string, ParameterSpec> {
   return Object.fromEntries(
     Object.entries(shapes).map(([path, shape]) => [path, { ...shape, path: `${prefix}/${path}` }]),
   );

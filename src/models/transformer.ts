@@ -5,15 +5,14 @@ import type { Tensor } from "@tensorflow/tfjs-core";
 import type { ActivationName } from "../nn/activations.ts";
 import { causalMask, type InsideAttention, multiHeadAttention, paddingMask } from "../nn/attention.ts";
 import { withDropout } from "../nn/dropout.ts";
-import { feedForward, type InsideFeedForward } from "../nn/feed-forward.ts";
-import { attentionEntropy, deadUnits, largestAttentionLogit } from "../nn/readings.ts";
+import { attentionEntropy, largestAttentionLogit } from "../nn/readings.ts";
 import { linearParameters } from "../nn/linear.ts";
 import { constant } from "../nn/parameters.ts";
 import { sinusoidalPositions } from "../nn/positions.ts";
 import { embeddingLookup, linearCrossEntropy } from "../ops/index.ts";
 import type { ResidualScheme, Stack } from "../residual/scheme.ts";
 import type { Init, ParameterShape, ParameterSpec, Player, Stage, StageContext, Tensors } from "../stage.ts";
-import { endStage, layerStage, openStream, schemeOf } from "./residual-stream.ts";
+import { endStage, feedForwardBranch, layerStage, openStream, schemeOf } from "./residual-stream.ts";
 
 // B batch, S source length, T target length, D width, V vocabulary.
 
@@ -95,7 +94,7 @@ function encoderLayer(options: TransformerOptions, layer: number): Stage {
     const mask = paddingMask(carry["sourceMask"]!);
     return {
       "self-attention": (x, p, inside) => attend(options, x, x, mask, "self-attention", p, context, inside),
-      "feed-forward": (x, p, inside) => transform(options, x, p, context, inside),
+      "feed-forward": (x, p, inside) => feedForwardBranch(options, x, p, context, inside),
     };
   });
 }
@@ -110,7 +109,7 @@ function decoderLayer(options: TransformerOptions, layer: number): Stage {
     return {
       "self-attention": (x, p, inside) => attend(options, x, x, causal, "self-attention", p, context, inside),
       "cross-attention": (x, p, inside) => attend(options, x, memory_BSD, mask, "cross-attention", p, context, inside),
-      "feed-forward": (x, p, inside) => transform(options, x, p, context, inside),
+      "feed-forward": (x, p, inside) => feedForwardBranch(options, x, p, context, inside),
     };
   });
 }
@@ -137,21 +136,6 @@ function attend(
     context.reading(name, "attention-logit", () => largestAttentionLogit(q, k, mask));
   };
   return multiHeadAttention(x_BTD, memory_BSD, p, { heads, mask, inside, observe, ...drop });
-}
-
-function transform(
-  options: TransformerOptions,
-  x_BTD: Tensor,
-  p: Tensors,
-  context: StageContext,
-  inside: InsideFeedForward,
-): Tensor {
-  const { activation, dropout: rate, feedForward: hidden } = options;
-  const shape = [x_BTD.shape[0]!, x_BTD.shape[1]!, hidden];
-  const dropout =
-    context.training && rate ? context.noise("feed-forward/hidden", shape, { kind: "dropout", rate }) : undefined;
-  const observe = (h: Tensor): void => context.reading("feed-forward", "dead-units", () => deadUnits(h));
-  return feedForward(x_BTD, p, { activation, dropout, inside, observe });
 }
 
 /** Logits and loss: cross-entropy in nats, averaged over the targets that are no padding. Logits are x W + b, and s (x W)

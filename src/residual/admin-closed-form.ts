@@ -1,8 +1,8 @@
 import * as tf from "@tensorflow/tfjs-core";
-import { layersOf, type Place, type ResidualScheme, sublayersOf } from "./scheme.ts";
+import { branchesOf, type Place, type ResidualScheme } from "./scheme.ts";
 
 function omega(place: Place): number {
-  const n = layersOf(place) * sublayersOf[place.stack].length;
+  const n = branchesOf(place);
   return Math.sqrt((n + 1) / Math.log(n + 1) - 1);
 }
 

@@ -9,7 +9,7 @@ export const b2tRescaled: ResidualScheme = {
   summary: "b2t with all matrices shrunk by 1 / sqrt(layers), as its authors' code does unsaid",
   remarks:
     "`rescaling_init` in the released code, not described in the README. Its feed-forward matrices start from PyTorch's " +
-    "default before that, here from Xavier's.",
+    "default before that, here from Xavier's. As b2t it has no meaning in residual MLP blocks.",
   constants: (place) => ({ gain: layersOf(place) ** -0.5 }),
   gains(place) {
     const gain = layersOf(place) ** -0.5;

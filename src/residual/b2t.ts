@@ -10,9 +10,12 @@ export const b2t: ResidualScheme = {
   equation: "h = LN(x + Attn(x)); x' = LN(x + h + FFN(h)), x the layer's input",
   paper: "Takase et al., B2T Connection: Serving Stability and Performance in Deep Transformers",
   year: 2022,
-  remarks: "The released code also shrinks all matrices by 1 / sqrt(layers), which is `b2t-rescaled` here.",
+  remarks:
+    "The released code also shrinks all matrices by 1 / sqrt(layers), which is `b2t-rescaled` here. Its path skips the norms " +
+    "between the sublayers of a layer, of which a residual MLP block has none.",
   finalNorm: false,
   warmupExpected: true,
+  attentionOnly: true,
   connect(x, branch, { sublayer, layerInput, norm }) {
     const sum = tf.add(x, branch(x));
     return norm(sublayer === "feed-forward" ? tf.add(layerInput, sum) : sum);

@@ -1,10 +1,16 @@
 import * as tf from "@tensorflow/tfjs-core";
-import type { Place, ResidualScheme } from "./scheme.ts";
+import { branchesOf, encoderDecoder, type Place, type ResidualScheme } from "./scheme.ts";
 
-/** Table 1 of the paper, for an encoder of N and a decoder of M layers. */
-function constants({ stack, network }: Place): { alpha: number; beta: number } {
-  const { encoder: N, decoder: M } = network.depth;
-  return stack === "encoder"
+/** Table 1 of the paper: for an encoder of N and a decoder of M layers; for a stack alone (2N)^(1/4) and (8N)^(-1/4), 2N its
+ *  residual sublayers. */
+function constants(place: Place): { alpha: number; beta: number } {
+  const depths = encoderDecoder(place.network);
+  if (!depths) {
+    const n = branchesOf(place);
+    return { alpha: n ** (1 / 4), beta: (4 * n) ** (-1 / 4) };
+  }
+  const { N, M } = depths;
+  return place.stack === "encoder"
     ? { alpha: 0.81 * (N ** 4 * M) ** (1 / 16), beta: 0.87 * (N ** 4 * M) ** (-1 / 16) }
     : { alpha: (3 * M) ** (1 / 4), beta: (12 * M) ** (-1 / 4) };
 }
@@ -19,7 +25,7 @@ export const deepnorm: ResidualScheme = {
   year: 2022,
   remarks:
     "The paper draws from Xavier's normal distribution, fathom from the uniform one of the same variance. TorchScale " +
-    "uses 1 / 1.15 where the paper has 0.87.",
+    "uses 1 / 1.15 where the paper has 0.87. L residual MLP blocks have the constants of an encoder alone of L / 2 layers.",
   finalNorm: false,
   warmupExpected: true,
   constants,

@@ -1,11 +1,11 @@
 import type { Member } from "../registry.ts";
-import { type Network, type Place, type ResidualScheme, type Stack, sublayersOf, trunkGains } from "./scheme.ts";
+import { type Network, type Place, type ResidualScheme, type Stack, sublayersAt, trunkGains } from "./scheme.ts";
 
 /** One number for a whole stack, or one for each layer, or for each sublayer from the first to the last. */
 export type Values = number | readonly number[];
 
-/** What a scheme is at a depth: what `fathom list residual --depth N` prints and `run.json` keeps. */
-export interface Description extends Member {
+/** What a scheme is at a depth: what `fathom list residual --depth N` prints and `run.json` keeps. `S` are the stacks. */
+export interface Description<S extends string = Stack> extends Member {
   readonly equation: string;
   readonly paper: string;
   readonly year: number;
@@ -13,20 +13,20 @@ export interface Description extends Member {
   readonly finalNorm: boolean;
   readonly warmupExpected: boolean;
   /** The paper's constants by symbol. */
-  readonly constants: Readonly<Record<Stack, Readonly<Record<string, Values>>>>;
+  readonly constants: Readonly<Record<S, Readonly<Record<string, Values>>>>;
   /** Factors on the Xavier bound sqrt(6 / (fanIn + fanOut)) by matrix, e.g. `self-attention/query`; on the standard deviation
-   *  1 / sqrt(width) of the stack's `embedding`; on Xavier's bound of the `output` projection. Empty where matrices have unit
+   *  1 / sqrt(width) of the stack's `embedding`; on Xavier's bound of the `output` projection, and of the `input` matrix of an
+   *  MLP. Empty where matrices have unit
    *  norm instead. */
-  readonly gains: Readonly<Record<Stack, Readonly<Record<string, Values>>>>;
+  readonly gains: Readonly<Record<S, Readonly<Record<string, Values>>>>;
 }
 
-/** Describes `scheme` in a network of these sizes. */
-export function describeScheme(scheme: ResidualScheme, network: Network): Description {
+/** Describes `scheme` in a network of these sizes: a transformer, or MLPs of residual blocks, where each stack's numbers are
+ *  its own. */
+export function describeScheme<S extends string>(scheme: ResidualScheme, network: Network<S>): Description<S> {
   const { name, summary, equation, paper, year, remarks = "", finalNorm, warmupExpected } = scheme;
-  const perStack = <T>(of: (stack: Stack) => T): Record<Stack, T> => ({
-    encoder: of("encoder"),
-    decoder: of("decoder"),
-  });
+  const perStack = <T>(of: (stack: S) => T): Record<S, T> =>
+    Object.fromEntries((Object.keys(network.depth) as S[]).map((stack) => [stack, of(stack)])) as Record<S, T>;
   const constants = perStack((stack) => {
     const end: Place = { network, stack, layer: network.depth[stack], sublayer: "end" };
     const layers = [...layersAt(stack, network), ...(scheme.close ? [[end]] : [])];
@@ -48,17 +48,17 @@ export function describeScheme(scheme: ResidualScheme, network: Network): Descri
         found.set(key, [...(found.get(key) ?? []), all[weight]]);
       }
     }
-    found.set("embedding", [scheme.embeddingGain?.(stack, network) ?? 1]);
-    if (stack === "decoder") found.set("output", [scheme.outputGain ?? 1]);
+    found.set(network.heads ? "embedding" : "input", [scheme.embeddingGain?.(stack, network) ?? 1]);
+    if (network.heads && stack === "decoder") found.set("output", [scheme.outputGain ?? 1]);
     return Object.fromEntries(Array.from(found, ([key, values]) => [key, oneOrAll(values)]));
   });
   return { name, summary, equation, paper, year, remarks, finalNorm, warmupExpected, constants, gains };
 }
 
 /** The places of a stack, layer by layer. */
-const layersAt = (stack: Stack, network: Network): Place[][] =>
+const layersAt = <S extends string>(stack: S, network: Network<S>): Place[][] =>
   Array.from({ length: network.depth[stack] }, (_, layer) =>
-    sublayersOf[stack].map((sublayer): Place => ({ network, stack, layer, sublayer })),
+    sublayersAt({ network, stack }).map((sublayer): Place => ({ network, stack, layer, sublayer })),
   );
 
 const oneOrAll = (values: readonly number[]): Values => (values.every((v) => v === values[0]) ? values[0]! : values);

@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { constant } from "../nn/parameters.ts";
-import { type Here, layersOf, type Place, type ResidualScheme } from "./scheme.ts";
+import { type Here, isFirst, layersOf, type Place, type ResidualScheme } from "./scheme.ts";
 
 /** What layer k of 0..L has to read: y_0 the embedding, y_k what layer k wrote, through a norm of its own. */
 const history = (k: number): string => `history-${k}`;
@@ -58,5 +58,5 @@ export const dlcl: ResidualScheme = {
 
 /** Whether a layer, or what follows the last, begins here. */
 function startsAt(place: Place): boolean {
-  return place.sublayer === "self-attention" || place.layer === layersOf(place);
+  return isFirst(place) || place.layer === layersOf(place);
 }

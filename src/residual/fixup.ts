@@ -1,15 +1,22 @@
 import * as tf from "@tensorflow/tfjs-core";
 import { constant } from "../nn/parameters.ts";
-import { type Network, type ResidualScheme, trunkGains } from "./scheme.ts";
+import { branchesOf, encoderDecoder, type Place, type ResidualScheme, trunkGains } from "./scheme.ts";
 
-/** B, the number of branches of both stacks. */
-const branches = ({ depth }: Network): number => 2 * depth.encoder + 3 * depth.decoder;
+/** B, the number of branches of both stacks of a transformer, or of a stack alone. */
+function branches(place: Place): number {
+  const depths = encoderDecoder(place.network);
+  return depths ? 2 * depths.N + 3 * depths.M : branchesOf(place);
+}
+
+/** Whether a scale follows the stack: the encoder of a transformer, whose end is read by cross-attention, has one. */
+const isScaledAtEnd = ({ network, stack }: Place): boolean => network.heads > 0 && stack === "encoder";
 
 /** Fixup for the transformer: x' = x + s F(x - b), without norms and without bias vectors. Scalar shifts, from 0, stand
  *  before every branch and, in the feed-forward, before the activation and before the second map; scalar multipliers,
  *  from 1, after every branch. With B = 2N + 3M branches the first matrices of a branch are scaled by B^(-1/6)
  *  (attention) and B^(-1/2) (feed-forward), the last ones start at 0. The encoder ends in s (x - b), the decoder in
- *  x - b. Zhang et al. 2019 (ICLR), section 3; hongyi-zhang/Fixup, fairseq/models/transformer_zero.py. */
+ *  x - b. An MLP of B blocks has B branches and ends in x - b: the paper's rules for residual networks, where a branch of m
+ *  matrices starts with B^(-1 / (2m - 2)). Zhang et al. 2019 (ICLR), section 3; hongyi-zhang/Fixup, fairseq/models/transformer_zero.py. */
 export const fixup: ResidualScheme = {
   name: "fixup",
   summary: "x' = x + s F(x - b), scalar s and b, branches from 0, no norms (Zhang et al. 2019)",
@@ -24,25 +31,28 @@ export const fixup: ResidualScheme = {
   normless: true,
   unbiasedLinear: true,
   outputGain: 0,
-  constants: ({ network, sublayer }) => ({
-    "B^(-1/6)": branches(network) ** (-1 / 6),
-    "B^(-1/2)": branches(network) ** (-1 / 2),
+  constants: (place) => ({
+    ...(place.network.heads && { "B^(-1/6)": branches(place) ** (-1 / 6) }),
+    "B^(-1/2)": branches(place) ** (-1 / 2),
     b: 0,
-    ...(sublayer !== "end" && { s: 1 }),
+    ...(place.sublayer !== "end" && { s: 1 }),
   }),
-  gains({ network }) {
-    const attention = branches(network) ** (-1 / 6);
+  gains(place) {
+    const attention = branches(place) ** (-1 / 6);
     return {
       query: attention * trunkGains.query,
       key: attention * trunkGains.key,
       value: attention * trunkGains.value,
-      in: branches(network) ** (-1 / 2),
+      in: branches(place) ** (-1 / 2),
       out: 0,
     };
   },
-  parameters({ stack, sublayer }) {
+  // Stages of different stacks have keys of their own; an MLP's stack may be named `encoder` all the same.
+  form: (place) => (place.network.heads ? "" : "alone"),
+  parameters(place) {
+    const { sublayer } = place;
     const shifts = sublayer === "feed-forward" ? ["shift", "shift-inner", "shift-hidden"] : ["shift"];
-    const scales = sublayer === "end" && stack === "decoder" ? [] : ["scale"];
+    const scales = sublayer === "end" && !isScaledAtEnd(place) ? [] : ["scale"];
     return Object.fromEntries([
       ...shifts.map((name) => [`${sublayer}/${name}`, constant([1], 0)] as const),
       ...scales.map((name) => [`${sublayer}/${name}`, constant([1], 1)] as const),
@@ -56,8 +66,8 @@ export const fixup: ResidualScheme = {
     inner: (u) => tf.sub(u, parameter("feed-forward/shift-inner")),
     hidden: (h) => tf.sub(h, parameter("feed-forward/shift-hidden")),
   }),
-  close(x, { stack, parameter }) {
+  close(x, { stack, form, parameter }) {
     const shifted = tf.sub(x, parameter("end/shift"));
-    return stack === "encoder" ? tf.mul(shifted, parameter("end/scale")) : shifted;
+    return form !== "alone" && stack === "encoder" ? tf.mul(shifted, parameter("end/scale")) : shifted;
   },
 };

@@ -16,9 +16,11 @@ export const hybridnorm: ResidualScheme = {
     "being those of the encoder's output, is ours. That a final norm follows was not confirmed; the last feed-forward " +
     "would else leave the stream without one. The paper's norm is rms-norm. The paper's HybridNorm* differs in the " +
     "first layer, whose attention and feed-forward are pre-norm there. Weights start as elsewhere in fathom; the paper " +
-    "draws them from Megatron's normal distribution.",
+    "draws them from Megatron's normal distribution. Without attention it would be post-ln, each norm a block later: " +
+    "residual MLP blocks have no such scheme.",
   finalNorm: true,
   warmupExpected: true,
+  attentionOnly: true,
   norms({ sublayer, network: { width, heads } }): Record<string, number> {
     switch (sublayer) {
       case "feed-forward":

@@ -1,5 +1,8 @@
 import * as tf from "@tensorflow/tfjs-core";
-import { layersOf, type ResidualScheme, sublayersOf } from "./scheme.ts";
+import { branchesOf, isFirst, type Place, type ResidualScheme } from "./scheme.ts";
+
+/** The first sublayer of the stack, which has no outer norm. */
+const opens = (place: Place): boolean => place.layer === 0 && isFirst(place);
 
 /** Keel: x' = LN(alpha x + F(LN(x))) with alpha the number of sublayers of the stack, so that the product of the skip
  *  path's Jacobians (alpha / sqrt(alpha^2 + 1))^L goes to 1. The first sublayer has no outer norm, the sublayers of the
@@ -18,12 +21,13 @@ export const keel: ResidualScheme = {
   finalNorm: false,
   warmupExpected: true,
   unbiasedNorms: true,
-  constants: (place) => ({ alpha: place.layer === 0 ? 1 : layersOf(place) * sublayersOf[place.stack].length }),
-  norms: ({ layer, sublayer, network: { width } }) =>
-    sublayer === "end"
-      ? {}
-      : { [sublayer]: width, ...(layer || sublayer !== "self-attention" ? { [`${sublayer}-out`]: width } : {}) },
-  form: ({ layer, sublayer }) => (layer || sublayer !== "self-attention" ? "" : "first"),
+  constants: (place) => ({ alpha: place.layer === 0 ? 1 : branchesOf(place) }),
+  norms(place): Record<string, number> {
+    const { sublayer, network } = place;
+    if (sublayer === "end") return {};
+    return { [sublayer]: network.width, ...(!opens(place) && { [`${sublayer}-out`]: network.width }) };
+  },
+  form: (place) => (opens(place) ? "first" : ""),
   connect(x, branch, { sublayer, form, norm, constant }) {
     const f = branch(norm(x));
     return form === "first" ? tf.add(x, f) : norm(tf.add(tf.mul(x, constant("alpha")), f), `${sublayer}-out`);

@@ -12,7 +12,7 @@ export const layernormScaling: ResidualScheme = {
   year: 2025,
   remarks:
     "The number starts again in each stack: the paper has one stack only. Its norm is rms-norm, and its matrices start from " +
-    "a normal distribution without depth scaling.",
+    "a normal distribution without depth scaling. Of residual MLP blocks each counts as a layer.",
   finalNorm: true,
   warmupExpected: true,
   constants: ({ layer }) => ({ scale: 1 / Math.sqrt(layer + 1) }),

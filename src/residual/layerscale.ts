@@ -1,10 +1,10 @@
 import * as tf from "@tensorflow/tfjs-core";
 import { constant } from "../nn/parameters.ts";
-import { layersOf, type Place, type ResidualScheme } from "./scheme.ts";
+import { type Place, type ResidualScheme, transformerLayersOf } from "./scheme.ts";
 
 /** CaiT, section 2.1: 0.1 up to 18 layers, 1e-5 up to 24, 1e-6 beyond. */
 function start(place: Place): number {
-  const layers = layersOf(place);
+  const layers = transformerLayersOf(place);
   return layers <= 18 ? 0.1 : layers <= 24 ? 1e-5 : 1e-6;
 }
 
@@ -18,7 +18,7 @@ export const layerscale: ResidualScheme = {
   year: 2021,
   remarks:
     "The paper names no value between 19 and 23 layers; 1e-5 is taken there. Depth is that of the stack, and " +
-    "cross-attention has a vector of its own: both ours.",
+    "cross-attention has a vector of its own: both ours. Two residual MLP blocks count as a layer.",
   finalNorm: true,
   warmupExpected: true,
   constants: (place) => ({ gamma: start(place) }),

@@ -15,7 +15,8 @@ export const normformer: ResidualScheme = {
     "The paper is decoder-only, and fairseq adds nothing to the encoder; the encoder's additions are ours. " +
     "Cross-attention is plain pre-LN, as in fairseq. Head factors stand before the output projection, as the paper has " +
     "them; fairseq's code has them after it, where they scale groups of channels. The learned scale of the feed-forward's " +
-    "residual, which the paper advises for small models alone, is left out.",
+    "residual, which the paper advises for small models alone, is left out. In residual MLP blocks the norm within the " +
+    "feed-forward is all there is of it.",
   finalNorm: true,
   warmupExpected: true,
   norms({ sublayer, network: { width, feedForward } }): Record<string, number> {

@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs-core";
-import type { ResidualScheme } from "./scheme.ts";
+import { isFirst, type ResidualScheme } from "./scheme.ts";
 
 /** ResiDual: a Post-LN stream, x' = LN(x + f) with f = F(x), and beside it what a Pre-LN stream would have added up,
  *  r' = r + f; both start at the embedding, and a stack gives x + LN(r). The gradient reaches every branch through r
@@ -16,7 +16,7 @@ export const residualDual: ResidualScheme = {
     "norm has an epsilon of 1e-7, here that of model.norm.",
   finalNorm: true,
   warmupExpected: true,
-  recalls: ({ sublayer }) => (sublayer === "self-attention" || sublayer === "end" ? ["accumulated"] : []),
+  recalls: (place) => (isFirst(place) || place.sublayer === "end" ? ["accumulated"] : []),
   open(x, { remember }) {
     remember("accumulated", x);
     return x;

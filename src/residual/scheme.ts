@@ -4,24 +4,27 @@ import type { InsideFeedForward } from "../nn/feed-forward.ts";
 import type { ParameterShapes } from "../nn/parameters.ts";
 import type { Member } from "../registry.ts";
 
-/** The sizes of a network that a scheme's constants may depend on. */
-export interface Network {
-  /** Layers of each stack: N and M in the papers. */
-  readonly depth: { readonly encoder: number; readonly decoder: number };
+/** The sizes of a network that a scheme's constants may depend on: a transformer's, or those of a stack of residual MLP blocks,
+ *  each of them one feed-forward sublayer. Such a stack counts as a network of its own, whatever else its model has. */
+export interface Network<S extends string = string> {
+  /** Layers of each stack, in the order in which signal passes them: N and M of a transformer, the blocks of an MLP. */
+  readonly depth: Readonly<Record<S, number>>;
   readonly width: number;
+  /** 0 in a network without attention. */
   readonly heads: number;
   readonly feedForward: number;
 }
 
+/** The stacks of a transformer. */
 export type Stack = "encoder" | "decoder";
 
-/** The sublayers of each stack, in their order. */
+/** The sublayers of each stack of a transformer, in their order. */
 export const sublayersOf = {
   encoder: ["self-attention", "feed-forward"],
   decoder: ["self-attention", "cross-attention", "feed-forward"],
 } as const;
 
-/** The stacks, in the order in which signal passes them. */
+/** The stacks of a transformer, in the order in which signal passes them. */
 export const stacks: readonly Stack[] = ["encoder", "decoder"];
 
 export type Sublayer = (typeof sublayersOf)["decoder"][number];
@@ -29,7 +32,8 @@ export type Sublayer = (typeof sublayersOf)["decoder"][number];
 /** Where a sublayer stands. `end` is what follows a stack's last layer; its `layer` is the number of layers. */
 export interface Place {
   readonly network: Network;
-  readonly stack: Stack;
+  /** One of a transformer, or any name of an MLP's, such as `generator`. */
+  readonly stack: string;
   /** From 0. */
   readonly layer: number;
   readonly sublayer: Sublayer | "end";
@@ -45,7 +49,7 @@ export type Branch = (x: Tensor, after?: (f: Tensor) => Tensor) => Tensor;
 
 /** What a scheme has at hand at a place. */
 export interface Here {
-  readonly stack: Stack;
+  readonly stack: string;
   readonly sublayer: Sublayer | "end";
   /** What the scheme's `form` says of this place. */
   readonly form: string;
@@ -88,12 +92,16 @@ export interface ResidualScheme extends Member {
    *  rows of those that write it, the embedding's rows. Each logit then has a learned factor of its own, stored as
    *  1 / sqrt(D) for 1. */
   readonly unitSphere?: true;
+  /** True where nothing of the scheme is left in a stack of residual MLP blocks, whose layers are one feed-forward sublayer
+   *  each; `remarks` says why. */
+  readonly attentionOnly?: true;
   /** The paper's constants at a place, by their symbols: those of the equation and those of the initialisation. */
   constants?(place: Place): Readonly<Record<string, number>>;
   /** Factors on the Xavier bound of the sublayer's matrices; `trunkGains` for what is not given. */
   gains?(place: Place): Gains;
-  /** Factor on the standard deviation of a stack's embeddings. */
-  embeddingGain?(stack: Stack, network: Network): number;
+  /** Factor on the standard deviation of a stack's embeddings, and on the Xavier bound of an MLP's first matrix, which stands in
+   *  their place. */
+  embeddingGain?(stack: string, network: Network): number;
   /** Factor on the Xavier bound of the output projection; 1 if not given. A tied one starts as the embedding. */
   readonly outputGain?: number;
   /** Widths of the norms at a place by name; by default one of the stream's width, named after the sublayer. */
@@ -128,9 +136,33 @@ export const trunkGains: Readonly<Record<WeightClass, number>> = {
   in: 1,
 };
 
+/** Where in which network: what of a place tells the sizes of its stack. */
+type InStack = Pick<Place, "network" | "stack">;
+
+/** The sublayers of the layers of a stack, in their order. */
+export const sublayersAt = ({ network, stack }: InStack): readonly Sublayer[] =>
+  network.heads ? sublayersOf[stack as Stack] : ["feed-forward"];
+
+/** Whether a place is a layer's first sublayer. */
+export const isFirst = (place: Place): boolean => place.sublayer === sublayersAt(place)[0];
+
 /** Layers of the stack of `place`. */
-export const layersOf = ({ network, stack }: Place): number => network.depth[stack];
+export const layersOf = ({ network, stack }: InStack): number => network.depth[stack]!;
+
+/** Residual sublayers of the stack of `place`: 2N and 3M in a transformer, L of an MLP of L blocks. */
+export const branchesOf = (place: InStack): number => layersOf(place) * sublayersAt(place).length;
+
+/** N and M of a transformer; nothing for an MLP, whose stack is none of two. */
+export const encoderDecoder = ({ depth, heads }: Network): { N: number; M: number } | undefined =>
+  heads ? { N: depth["encoder"]!, M: depth["decoder"]! } : undefined;
+
+/** Layers of the stack of `place` as papers count them, a layer of an encoder having two residual sublayers: L / 2 of an MLP
+ *  of L blocks, so that its constants are those of an encoder alone with as many sublayers. */
+export const transformerLayersOf = (place: InStack): number =>
+  place.network.heads ? layersOf(place) : branchesOf(place) / 2;
 
 /** The number of a sublayer within its stack, from 0. */
-export const indexOf = ({ stack, layer, sublayer }: Place): number =>
-  layer * sublayersOf[stack].length + (sublayersOf[stack] as readonly string[]).indexOf(sublayer);
+export const indexOf = (place: Place): number => {
+  const sublayers: readonly string[] = sublayersAt(place);
+  return place.layer * sublayers.length + sublayers.indexOf(place.sublayer);
+};

@@ -1,10 +1,13 @@
 import * as tf from "@tensorflow/tfjs-core";
-import type { Place, ResidualScheme } from "./scheme.ts";
+import { branchesOf, encoderDecoder, type Place, type ResidualScheme } from "./scheme.ts";
 
-/** The gain of the scaled matrices in an encoder of N and a decoder of M layers. */
-function gammaOf({ stack, network }: Place): number {
-  const { encoder: N, decoder: M } = network.depth;
-  return Math.sqrt(stack === "encoder" ? (Math.log(3 * M) * Math.log(2 * N)) / 3 : Math.log(3 * M));
+/** The gain of the scaled matrices: in an encoder of N and a decoder of M layers; sqrt(ln 2N) in a stack alone, 2N its residual
+ *  sublayers. A single one counts as two, since with a gain of ln 1 = 0 nothing would ever train. */
+function gammaOf(place: Place): number {
+  const depths = encoderDecoder(place.network);
+  if (!depths) return Math.sqrt(Math.log(Math.max(2, branchesOf(place))));
+  const { N, M } = depths;
+  return Math.sqrt(place.stack === "encoder" ? (Math.log(3 * M) * Math.log(2 * N)) / 3 : Math.log(3 * M));
 }
 
 /** Cross-attention is plain, and so is what follows the last layer. */
@@ -25,7 +28,8 @@ export const subLn: ResidualScheme = {
   remarks:
     "Cross-attention has neither inner norm nor gain, as in TorchScale; the paper's own word on it could not be " +
     "confirmed, nor that query and key start with gain 1. Gains multiply Xavier's bound, in a uniform distribution of the variance of the paper's normal one; " +
-    "TorchScale multiplies PyTorch's default for linear layers instead.",
+    "TorchScale multiplies PyTorch's default for linear layers instead. L residual MLP blocks have sqrt(ln L), as an " +
+    "encoder alone of L / 2 layers.",
   finalNorm: true,
   warmupExpected: true,
   constants: (place): Record<string, number> => (isScaled(place) ? { gamma: gammaOf(place) } : {}),

@@ -1,8 +1,16 @@
 import * as tf from "@tensorflow/tfjs-core";
-import type { Place, ResidualScheme, Stack } from "./scheme.ts";
+import { encoderDecoder, type Place, type ResidualScheme, transformerLayersOf } from "./scheme.ts";
 
-const factor = (stack: Stack, { encoder, decoder }: Place["network"]["depth"]): number =>
-  stack === "encoder" ? 0.67 * encoder ** (-1 / 4) : (9 * decoder) ** (-1 / 4);
+/** The gain of the scaled matrices. A stack alone has an encoder's. */
+function factor(place: Pick<Place, "network" | "stack">): number {
+  const isDecoder = encoderDecoder(place.network) && place.stack === "decoder";
+  const layers = transformerLayersOf(place);
+  return isDecoder ? (9 * layers) ** (-1 / 4) : 0.67 * layers ** (-1 / 4);
+}
+
+/** The gain of a stack's embeddings. */
+const embeddingFactor = (place: Pick<Place, "network" | "stack">): number =>
+  (9 * transformerLayersOf(place)) ** (-1 / 4);
 
 /** T-Fixup: the plain residual x' = x + F(x) without norms and without warm-up, from smaller weights: value, output and
  *  both feed-forward matrices times 0.67 N^(-1/4) in the encoder and (9M)^(-1/4) in the decoder, cross-attention
@@ -14,18 +22,17 @@ export const tFixup: ResidualScheme = {
   equation: "x' = x + F(x)",
   paper: "Huang et al., Improving Transformer Optimization Through Better Initialization",
   year: 2020,
-  remarks: "An embedding that source and target share is scaled by the encoder's factor, as in the released code.",
+  remarks:
+    "An embedding that source and target share is scaled by the encoder's factor, as in the released code. L residual MLP " +
+    "blocks have the gains of an encoder of L / 2 layers, the first matrix that of its embedding: ours.",
   finalNorm: false,
   warmupExpected: false,
   normless: true,
-  constants: ({ stack, network }) => ({
-    gain: factor(stack, network.depth),
-    embedding: (9 * network.depth[stack]) ** (-1 / 4),
-  }),
-  gains({ stack, network }) {
-    const gain = factor(stack, network.depth);
+  constants: (place) => ({ gain: factor(place), embedding: embeddingFactor(place) }),
+  gains(place) {
+    const gain = factor(place);
     return { value: gain, out: gain, in: gain };
   },
-  embeddingGain: (stack, { depth }) => (9 * depth[stack]) ** (-1 / 4),
+  embeddingGain: (stack, network) => embeddingFactor({ stack, network }),
   connect: (x, branch) => tf.add(x, branch(x)),
 };

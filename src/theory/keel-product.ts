@@ -2,7 +2,7 @@ import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import type { Engine } from "../engine/engine.ts";
 import { keel, postLn } from "../residual/index.ts";
-import { type ResidualScheme, sublayersOf } from "../residual/scheme.ts";
+import { branchesOf, type ResidualScheme, sublayersOf } from "../residual/scheme.ts";
 import { extent, logMedian, median, round } from "../statistics.ts";
 import type { Claim } from "../types.ts";
 import { type Check, claim, furthest } from "./check.ts";
@@ -34,7 +34,7 @@ const scheme = (name: string, isHeld: boolean, alpha: (sublayers: number) => num
   year: 2026,
   finalNorm: false,
   warmupExpected: false,
-  constants: ({ network }) => ({ alpha: alpha(perLayer * network.depth.encoder) }),
+  constants: (place) => ({ alpha: alpha(branchesOf(place)) }),
   connect(x, branch, { norm, constant }) {
     const f = branch(x);
     const asLarge = tf.mul(f, tf.div(sizeOf(x), sizeOf(f)));

@@ -12,7 +12,7 @@ import type { TransformerOptions } from "../../src/models/transformer.ts";
 import * as probes from "../../src/probes/index.ts";
 import { hybridnorm, ngpt, normformer, subLn } from "../../src/residual/index.ts";
 import type { Stack, Sublayer } from "../../src/residual/scheme.ts";
-import type { Parameter } from "../../src/stage.ts";
+import { constantAt, type Parameter } from "../../src/stage.ts";
 import { findCheckpoint, loadCheckpoint, saveCheckpoint } from "../../src/train/checkpoint.ts";
 import { createOptimizer, type Optimizer } from "../../src/train/optimizers.ts";
 import { playerStep } from "../../src/train/trainer.ts";
@@ -215,7 +215,7 @@ describe("ngpt", () => {
         },
         reading: () => {},
         noise: () => tf.scalar(1),
-        constant: (name) => tf.scalar(stage.constants![name]!),
+        constant: (name) => tf.scalar(constantAt(stage.constants![name]!, 0)),
       });
       if (stage.stack === "embedding") for (const [name, x] of Object.entries(written)) look(name, x);
       carry = { ...carry, ...written };
