@@ -51,6 +51,13 @@ export interface StageContext {
 
 export type Tensors = Readonly<Record<string, Tensor>>;
 
+/** A number a stage is fed: the same at every step, or one that follows from the step (counted from 0). */
+export type Constant = number | ((step: number) => number);
+
+/** The number a constant is at a step. */
+export const constantAt = (constant: Constant, step: number): number =>
+  typeof constant === "number" ? constant : constant(step);
+
 /** One link of the chain. Stages with equal `key` run the same code on the same shapes and share one compiled graph,
  *  so everything `apply` depends on, apart from its arguments, must be in the key. */
 export interface Stage {
@@ -66,9 +73,15 @@ export interface Stage {
   readonly reads: readonly string[];
   /** Numbers that differ from stage to stage, such as a factor that depends on depth: fed to the shared graph, so they
    *  need not be in the key. */
-  readonly constants?: Readonly<Record<string, number>>;
+  readonly constants?: Readonly<Record<string, Constant>>;
+  /** Of a stage whose parameters are another player's: the gradient passes through it to what it reads, and none is taken of
+   *  its parameters. */
+  readonly frozen?: true;
   apply(parameters: Tensors, carry: Tensors, context: StageContext): Record<string, Tensor>;
 }
+
+/** The names of the parameters whose gradients a stage gives: all, or none if it is frozen. */
+export const learntBy = ({ frozen, parameters }: Stage): string[] => (frozen ? [] : Object.keys(parameters));
 
 /** A set of parameters with its own loss and optimizer: one for a transformer or a VAE, two for a GAN. */
 export interface Player {
@@ -78,6 +91,10 @@ export interface Player {
   readonly profile?: readonly Stage[];
   /** Scalars in the last carry: `loss` is differentiated, the others are reported beside it. */
   readonly scalars: readonly string[];
+  /** Those of the scalars that are averaged over a split at every evaluation beside `loss`. */
+  readonly evaluated?: readonly string[];
+  /** Updates of this player at every step, each on a batch of its own; 1 if not given. */
+  readonly updates?: number;
   /** The entry of the last carry that counts as what the network says, F(x): for a transformer the decoder's stream as the
    *  output projection reads it. */
   readonly output?: string;

@@ -4,9 +4,8 @@ import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
 // The union package registers TensorFlow.js's gradients, which tfjs-core alone does not under Node.
 import "@tensorflow/tfjs";
-import { assert } from "../errors.ts";
 import { watchGradient } from "../ops/index.ts";
-import { type Noise, sizeOf, type Stage, type StageContext, type TapPoint } from "../stage.ts";
+import { learntBy, type Noise, sizeOf, type Stage, type StageContext, type TapPoint } from "../stage.ts";
 import type { Dtype } from "../types.ts";
 import { dropDeadNodes, type ElementType, fuseNodes, type Graph, mergeDuplicateNodes, type Node } from "./graph.ts";
 import { encodeModel } from "./onnx-model.ts";
@@ -45,8 +44,13 @@ export interface CarryInfo {
 }
 
 /** `train`: a forward and a backward program. `turn`: both in one, for the last stage, whose backward follows its
- *  forward at once. `evaluate`: a forward without dropout. */
-export type Mode = "train" | "turn" | "evaluate";
+ *  forward at once. `pass`: a forward of training through which no gradient flows, so that it is not tapped. `evaluate`: a
+ *  forward without dropout. */
+export type Mode = "train" | "turn" | "pass" | "evaluate";
+
+/** Whether no gradient flows through a stage: it has no parameters to learn, and no parameter stands behind what it reads. */
+export const isPassive = (stage: Stage, carry: Readonly<Record<string, CarryInfo>>): boolean =>
+  learntBy(stage).length === 0 && stage.reads.every((key) => !carry[key]!.differentiable);
 
 /** What a program measures beside its work: at the stage's taps or not and how, see `measure`, and readings by name. */
 export interface Measured {
@@ -72,7 +76,8 @@ export function compilationKey(
   measured: Measured,
 ): string {
   const shapes = Object.entries(stage.parameters).map(([name, { shape }]) => [name, shape]);
-  return JSON.stringify([stage.key, shapes, stage.reads.map((key) => [key, carry[key]]), mode, measured]);
+  const reads = stage.reads.map((key) => [key, carry[key]]);
+  return JSON.stringify([stage.key, shapes, reads, mode, measured, stage.frozen ?? false]);
 }
 
 /** Compiles `stage` for a carry of these shapes. */
@@ -129,14 +134,15 @@ function traceStage(
     inputs.set(name, { role, key, name, shape, dtype });
     return recorder.input(name, shape, dtype);
   };
-  const parameterNames = Object.keys(stage.parameters);
+  const learnt = learntBy(stage);
   const differentiable = stage.reads.filter((key) => carry[key]!.differentiable);
-  const givenParameters = parameterNames.map((name) =>
-    input("parameter", name, stage.parameters[name]!.shape, "float32"),
+  const givenParameters = Object.fromEntries(
+    Object.entries(stage.parameters).map(([name, { shape }]) => [name, input("parameter", name, shape, "float32")]),
   );
   const givenCarry = Object.fromEntries(
     stage.reads.map((key) => [key, input("carry", key, carry[key]!.shape, carry[key]!.dtype)]),
   );
+  const isForwardOnly = mode === "evaluate" || mode === "pass";
   const taps: Tap[] = [];
   const readings: TracedReading[] = [];
   const noises: { name: string; shape: readonly number[]; noise: Noise }[] = [];
@@ -144,7 +150,7 @@ function traceStage(
   const context: StageContext = {
     training: mode !== "evaluate",
     tap(component, point, x) {
-      if (mode === "evaluate") return x;
+      if (isForwardOnly) return x;
       const tap: Tap = { component, point, activation: x };
       taps.push(tap);
       return watchGradient(x, (gradient) => (tap.gradient = gradient));
@@ -164,9 +170,8 @@ function traceStage(
   };
 
   const written: Record<string, Tensor> = {};
-  const run = (parameters: readonly Tensor[], entries: Record<string, Tensor>): void => {
-    const named = Object.fromEntries(parameterNames.map((name, i) => [name, parameters[i]!]));
-    Object.assign(written, stage.apply(named, entries, context));
+  const run = (parameters: Record<string, Tensor>, entries: Record<string, Tensor>): void => {
+    Object.assign(written, stage.apply(parameters, entries, context));
     // Literals become nodes now, while the forward is being recorded.
     for (const tensor of Object.values(written)) recorder.nameOf(tensor);
     for (const { values } of readings) recorder.nameOf(values);
@@ -175,10 +180,10 @@ function traceStage(
     Object.fromEntries(
       Object.entries(written).map(([key, { shape, dtype }]) => [
         key,
-        { shape, dtype: dtype as Dtype, differentiable: parameterNames.length + differentiable.length > 0 },
+        { shape, dtype: dtype as Dtype, differentiable: learnt.length + differentiable.length > 0 },
       ]),
     );
-  if (mode === "evaluate") {
+  if (isForwardOnly) {
     run(givenParameters, givenCarry);
     const none = new Map<string, Tensor>();
     const forwardEnd = recorder.nodes.length;
@@ -199,9 +204,11 @@ function traceStage(
   // What the loss depends on through this stage: dL/dinput = sum over outputs of <y, dL/dy> differentiated, with dL/dy
   // given. An entry that is read but not written passes by, and its cotangent with it.
   const pullback = (...args: Tensor[]): Tensor => {
+    const parameters = { ...givenParameters };
+    learnt.forEach((name, i) => (parameters[name] = args[i]!));
     const entries = { ...givenCarry };
-    differentiable.forEach((key, i) => (entries[key] = args[parameterNames.length + i]!));
-    run(args.slice(0, parameterNames.length), entries);
+    differentiable.forEach((key, i) => (entries[key] = args[learnt.length + i]!));
+    run(parameters, entries);
     forwardEnd = recorder.nodes.length;
     if (mode === "turn") return written["loss"]!.asScalar();
     const passing = Object.fromEntries(differentiable.flatMap((key) => (key in written ? [] : [[key, entries[key]!]])));
@@ -210,14 +217,20 @@ function traceStage(
     );
     return products.reduce((sum, product) => tf.add(sum, product));
   };
-  const xs = [...givenParameters, ...differentiable.map((key) => givenCarry[key]!)];
+  const xs = [...learnt.map((name) => givenParameters[name]!), ...differentiable.map((key) => givenCarry[key]!)];
   const { grads } = tf.engine().gradients(() => pullback(...xs), xs, undefined, true);
   const gradients = new Map<string, Tensor>();
-  parameterNames.forEach((name, i) => {
-    assert(grads[i], `stage ${stage.name}: no gradient reaches parameter ${name}`);
-    gradients.set(name, grads[i]);
-  });
-  const cotangents = new Map(differentiable.map((key, i) => [key, grads[parameterNames.length + i]!] as const));
+  // Where nothing the stage writes depends on a parameter its gradient is 0, as that of a bias is which only shifts a score
+  // whose slope is penalised.
+  learnt.forEach((name, i) => gradients.set(name, grads[i] ?? tf.zerosLike(givenParameters[name]!)));
+  // An entry that only what is not differentiated depends on has none, as a VAE's KL term where it is reported beside a loss of
+  // importance weights.
+  const cotangents = new Map(
+    differentiable.flatMap((key, i) => {
+      const gradient = grads[learnt.length + i];
+      return gradient ? [[key, gradient] as const] : [];
+    }),
+  );
   return { inputs, written, writes: describe(), gradients, cotangents, taps, readings, noises, forwardEnd };
 }
 

@@ -7,6 +7,8 @@ import { assert, UserError } from "../errors.ts";
 import { watchGradient } from "../ops/index.ts";
 import type { Reading, TapReading } from "../probes/probe.ts";
 import {
+  constantAt,
+  learntBy,
   type Parameters,
   type Player,
   sizeOf,
@@ -16,7 +18,7 @@ import {
   type Tensors,
 } from "../stage.ts";
 import type { Batch, Moments } from "../types.ts";
-import type { Engine, StepOptions, StepResult } from "./engine.ts";
+import type { Engine, NoisePosition, StepOptions, StepResult } from "./engine.ts";
 import { momentsOf } from "./moments.ts";
 import { drawNoise, noisePurpose } from "./noise.ts";
 
@@ -43,17 +45,17 @@ export async function eagerEngine(name: string, backend: string): Promise<Engine
         scope.endScope();
       }
     },
-    async evaluate(player, parameters, batch) {
+    async evaluate(player, parameters, batch, at) {
       await use();
-      return tf.tidy(() => readScalars(player, lastCarry(player, parameters, batch)) as never) as Record<
+      return tf.tidy(() => readScalars(player, lastCarry(player, parameters, batch, at)) as never) as Record<
         string,
         number
       >;
     },
-    async output(player, parameters, batch) {
+    async output(player, parameters, batch, at) {
       await use();
       return tf.tidy(() => {
-        const output = player.output && lastCarry(player, parameters, batch)[player.output];
+        const output = player.output && lastCarry(player, parameters, batch, at)[player.output];
         assert(output, `player ${player.name} does not say what its output is`);
         return output.dataSync() as never;
       }) as Float32Array;
@@ -64,10 +66,15 @@ export async function eagerEngine(name: string, backend: string): Promise<Engine
 }
 
 /** The carry after the last stage of the forward alone, without dropout or label smoothing. */
-function lastCarry(player: Player, parameters: Parameters, batch: Batch): Tensors {
+function lastCarry(
+  player: Player,
+  parameters: Parameters,
+  batch: Batch,
+  at: NoisePosition = { step: 0, seed: 0 },
+): Tensors {
   let carry = batchTensors(batch);
   for (const stage of player.stages)
-    carry = { ...carry, ...stage.apply(tensorsOf(stage, parameters), carry, evaluationContext(stage)) };
+    carry = { ...carry, ...stage.apply(tensorsOf(stage, parameters), carry, evaluationContext(stage, at)) };
   return carry;
 }
 
@@ -100,8 +107,7 @@ function differentiate(player: Player, parameters: Parameters, batch: Batch, opt
       },
     };
     const written = stage.apply(tensorsOf(stage, parameters), carry, context);
-    if (Object.keys(stage.parameters).length + wanted.length)
-      for (const key of Object.keys(written)) differentiable.add(key);
+    if (learntBy(stage).length + wanted.length) for (const key of Object.keys(written)) differentiable.add(key);
     // Two entries may be one tensor, and the tape would give each the gradient of both.
     for (const [key, tensor] of Object.entries(written)) written[key] = tf.clone(tensor);
     carry = { ...carry, ...written };
@@ -113,7 +119,8 @@ function differentiate(player: Player, parameters: Parameters, batch: Batch, opt
   const taps: TapReading[] = [];
   for (const { stage, carry, wanted } of frames.reverse()) {
     const seen: Tap[] = [];
-    const names = Object.keys(stage.parameters);
+    const names = learntBy(stage);
+    if (names.length + wanted.length === 0) continue; // no gradient flows through it
     const given = tensorsOf(stage, parameters);
     const xs = [...names.map((name) => given[name]!), ...wanted.map((key) => carry[key]!)];
     let written: string[] = [];
@@ -128,12 +135,17 @@ function differentiate(player: Player, parameters: Parameters, batch: Batch, opt
       return products.reduce((sum, product) => tf.add(sum, product));
     };
     const { grads } = tf.engine().gradients(pullback, xs, undefined, true);
-    names.forEach((name, i) => addInto(gradients, stage.parameters[name]!.path, grads[i]!.dataSync() as Float32Array));
+    names.forEach((name, i) => {
+      // What the stage writes may not depend on all its parameters.
+      const gradient = (grads[i] ?? tf.zerosLike(given[name]!)) as Tensor;
+      addInto(gradients, stage.parameters[name]!.path, gradient.dataSync() as Float32Array);
+    });
     const passing = wanted.map((key) => (written.includes(key) ? undefined : cotangents.get(key)));
     for (const key of written) cotangents.delete(key);
     wanted.forEach((key, i) => {
-      const own = grads[names.length + i]!;
-      cotangents.set(key, passing[i] ? tf.add(own, passing[i]) : own);
+      const own = grads[names.length + i] as Tensor | undefined;
+      const sum = own && passing[i] ? tf.add(own, passing[i]) : (own ?? passing[i]);
+      if (sum) cotangents.set(key, sum);
     });
     if (options.tapped)
       taps.unshift(
@@ -170,26 +182,28 @@ function trainingContext(stage: Stage, { step, seed }: StepOptions, noises: Nois
       }
       return drawn.tensor;
     },
-    constant: constantOf(stage),
+    constant: constantOf(stage, step),
   };
 }
 
-const evaluationContext = (stage: Stage): StageContext => ({
+const evaluationContext = (stage: Stage, { step, seed }: NoisePosition): StageContext => ({
   training: false,
   tap: (_component, _point, x) => x,
   reading: () => {},
-  noise(name) {
-    throw new Error(`internal error: noise "${name}" asked for during evaluation`);
+  noise(name, shape, noise) {
+    const data = new Float32Array(sizeOf(shape));
+    drawNoise(data, { seed, purpose: noisePurpose(stage, name, noise), noise, step });
+    return tf.tensor(data, [...shape]);
   },
-  constant: constantOf(stage),
+  constant: constantOf(stage, step),
 });
 
 const constantOf =
-  ({ name: stageName, constants }: Stage) =>
+  ({ name: stageName, constants }: Stage, step: number) =>
   (name: string): Tensor => {
-    const value = constants?.[name];
-    assert(value !== undefined, `${stageName}: no constant is called ${name}`);
-    return tf.scalar(value);
+    const constant = constants?.[name];
+    assert(constant !== undefined, `${stageName}: no constant is called ${name}`);
+    return tf.scalar(constantAt(constant, step));
   };
 
 const batchTensors = (batch: Batch): Tensors =>

@@ -17,10 +17,14 @@ export interface StepResult {
   readonly noises: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
 }
 
-export interface StepOptions {
-  /** Counter of the noise streams: equal steps see equal dropout. */
+/** Where in the noise streams a forward stands. */
+export interface NoisePosition {
+  /** Counter of the streams: equal steps see equal dropout. */
   readonly step: number;
   readonly seed: number;
+}
+
+export interface StepOptions extends NoisePosition {
   /** Whether to measure at the stages' taps. */
   readonly tapped: boolean;
   /** Names of the readings to take; none if not given. */
@@ -32,11 +36,17 @@ export interface Engine {
   readonly name: string;
   /** Forward up, backward down. */
   differentiate(player: Player, parameters: Parameters, batch: Batch, options: StepOptions): Promise<StepResult>;
-  /** The scalars of the forward alone, without dropout or label smoothing. */
-  evaluate(player: Player, parameters: Parameters, batch: Batch): Promise<Readonly<Record<string, number>>>;
+  /** The scalars of the forward alone, without dropout or label smoothing. Noise that a stage asks for all the same is drawn
+   *  at `at`, its beginning if not given. */
+  evaluate(
+    player: Player,
+    parameters: Parameters,
+    batch: Batch,
+    at?: NoisePosition,
+  ): Promise<Readonly<Record<string, number>>>;
   /** F(x): the carry entry `player.output` after the forward, without dropout. The array belongs to the engine and is
    *  overwritten by its next step. */
-  output(player: Player, parameters: Parameters, batch: Batch): Promise<Float32Array>;
+  output(player: Player, parameters: Parameters, batch: Batch, at?: NoisePosition): Promise<Float32Array>;
   /** Facts for run.json: versions, settings, and what compiling has cost so far. */
   facts(): Record<string, string | number>;
   dispose(): Promise<void>;

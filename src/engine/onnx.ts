@@ -1,10 +1,10 @@
 // The default engine: stages compiled to ONNX, run by ONNX Runtime's native CPU kernels.
 import { assert, messageOf } from "../errors.ts";
 import type { TapReading } from "../probes/probe.ts";
-import type { Parameters, Player, Stage } from "../stage.ts";
+import { constantAt, type Parameters, type Player, type Stage } from "../stage.ts";
 import type { Batch } from "../types.ts";
 import { compilationKey, compileStage, type Measured, type Mode } from "./compile.ts";
-import type { Engine, EngineKind, StepOptions, StepResult } from "./engine.ts";
+import type { Engine, EngineKind, NoisePosition, StepResult } from "./engine.ts";
 import { drawNoise } from "./noise.ts";
 import { bufferPool, type Carry, isOutOfRange, layOut, type Loaded, type Plan } from "./plan.ts";
 import { checkInPlaceOutputs, createSession, sessionOptions } from "./session.ts";
@@ -53,14 +53,11 @@ function onnxEngine(threads: number): Engine {
       if (plansOf(plans, player, parameters) === own) return plan;
     }
   };
-  const runPlan = async (
-    plan: Plan,
-    batch: Batch,
-    { step, seed }: Pick<StepOptions, "step" | "seed">,
-  ): Promise<void> => {
+  const runPlan = async (plan: Plan, batch: Batch, { step, seed }: NoisePosition): Promise<void> => {
     for (const [name, { data }] of Object.entries(batch.tensors))
       (plan.batch[name]!.data as Float32Array).set(data as Float32Array);
     for (const { purpose, noise, data } of plan.noises) drawNoise(data, { seed, purpose, noise, step });
+    for (const { constant, data } of plan.constants) data[0] = constantAt(constant, step);
     let nextSum = 0;
     for (const [i, call] of plan.calls.entries()) {
       try {
@@ -74,9 +71,15 @@ function onnxEngine(threads: number): Engine {
       }
     }
   };
-  const evaluated = async (player: Player, parameters: Parameters, batch: Batch): Promise<Plan> => {
+  const evaluated = async (
+    player: Player,
+    parameters: Parameters,
+    given: Batch,
+    at: NoisePosition = { step: 0, seed: 0 },
+  ): Promise<Plan> => {
+    const batch = madeOnce(given);
     const plan = await planOf(player, parameters, batch, { training: false, taps: "none", readings: [] });
-    await runPlan(plan, batch, { step: 0, seed: 0 });
+    await runPlan(plan, batch, at);
     return plan;
   };
   const scalarsOf = (plan: Plan): Record<string, number> =>
@@ -84,7 +87,8 @@ function onnxEngine(threads: number): Engine {
 
   return {
     name: "onnx",
-    async differentiate(player, parameters, batch, options): Promise<StepResult> {
+    async differentiate(player, parameters, given, options): Promise<StepResult> {
+      const batch = madeOnce(given);
       const run = async (taps: Measured["taps"]): Promise<{ plan: Plan; taps: readonly TapReading[] }> => {
         const { readings = [] } = options;
         const plan = await planOf(player, parameters, batch, { training: true, taps, readings });
@@ -106,8 +110,8 @@ function onnxEngine(threads: number): Engine {
       };
     },
     evaluate: async (...given) => scalarsOf(await evaluated(...given)),
-    async output(player, parameters, batch) {
-      const { output } = await evaluated(player, parameters, batch);
+    async output(player, parameters, batch, at) {
+      const { output } = await evaluated(player, parameters, batch, at);
       assert(output, `player ${player.name} does not say what its output is`);
       return output.data as Float32Array;
     },
@@ -128,6 +132,9 @@ function onnxEngine(threads: number): Engine {
     },
   };
 }
+
+/** A batch whose tensors are there: those of a dataset may be made anew whenever they are read. */
+const madeOnce = ({ tensors, tokens }: Batch): Batch => ({ tensors, tokens });
 
 /** Plans belong to one player and its parameters, whatever their names, and go with either: a linearization makes players that
  *  nobody else will ever ask for. */

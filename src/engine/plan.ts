@@ -3,9 +3,17 @@
 import * as ort from "onnxruntime-node";
 import { assert } from "../errors.ts";
 import type { Reading, TapReading } from "../probes/probe.ts";
-import { type Noise, type Parameters, type Player, sizeOf, type Stage } from "../stage.ts";
+import { type Constant, type Noise, type Parameters, type Player, sizeOf, type Stage } from "../stage.ts";
 import type { Batch, Dtype, Moments } from "../types.ts";
-import type { CarryInfo, CompiledStage, Measured, Mode, Port, Program } from "./compile.ts";
+import {
+  type CarryInfo,
+  type CompiledStage,
+  isPassive,
+  type Measured,
+  type Mode,
+  type Port,
+  type Program,
+} from "./compile.ts";
 import type { ElementType } from "./graph.ts";
 import { noisePurpose } from "./noise.ts";
 import { assertNoAliasing, type Session } from "./session.ts";
@@ -28,6 +36,8 @@ export interface Plan {
     readonly shape: readonly number[];
     readonly data: Float32Array;
   }[];
+  /** What stages are fed, to be set to their values at the step. */
+  readonly constants: readonly { readonly constant: Constant; readonly data: Float32Array }[];
   readonly calls: readonly Call[];
   readonly scalars: Readonly<Record<string, ort.Tensor>>;
   /** The carry entry `player.output` after the last stage. */
@@ -70,6 +80,7 @@ export async function layOut(
   const { training, ...measured } = options;
   const calls: Call[] = [];
   const noises: { purpose: string; noise: Noise; shape: readonly number[]; data: Float32Array }[] = [];
+  const constants: { constant: Constant; data: Float32Array }[] = [];
   const gradients = new Map<string, Float32Array>();
   const sums: { after: number; into: Float32Array; from: Float32Array }[] = [];
   const cotangents = new Map<string, ort.Tensor>();
@@ -130,8 +141,9 @@ export async function layOut(
   const frames: Frame[] = [];
   for (const [index, stage] of player.stages.entries()) {
     const isLast = index === player.stages.length - 1;
-    const mode: Mode = !training ? "evaluate" : isLast ? "turn" : "train";
-    const loaded = await load(stage, pick(carry, stage.reads), mode, measured);
+    const read = pick(carry, stage.reads);
+    const mode: Mode = !training ? "evaluate" : isPassive(stage, read) ? "pass" : isLast ? "turn" : "train";
+    const loaded = await load(stage, read, mode, measured);
     const tensors = new Map(stage.reads.map((key) => [`carry ${key}`, current[key]!]));
     const frame: Frame = { ...loaded, stage, tensors };
     const { writes } = loaded.compiled;
@@ -140,8 +152,11 @@ export async function layOut(
       current[key] = training ? pool.tensor(`${stage.name} ${key}`, shape, dtype) : nextEvaluated(key, shape, dtype);
       tensors.set(`written ${key}`, current[key]);
     }
-    for (const [name, value] of Object.entries(stage.constants ?? {}))
-      tensors.set(`constant ${name}`, new ort.Tensor("float32", Float32Array.of(value), []));
+    for (const [name, constant] of Object.entries(stage.constants ?? {})) {
+      const data = new Float32Array(1);
+      constants.push({ constant, data });
+      tensors.set(`constant ${name}`, new ort.Tensor("float32", data, []));
+    }
     for (const { name, shape, noise } of loaded.compiled.noises) {
       const tensor = pool.tensor(`${stage.name} noise ${name}`, shape, "float32");
       tensors.set(`noise ${name}`, tensor);
@@ -153,16 +168,15 @@ export async function layOut(
     frames.push(frame);
   }
   // The last stage has run backward with its forward.
-  if (training)
-    for (const frame of frames.slice(0, -1).reverse())
-      addCall(frame, "backward", frame.backward!, frame.compiled.backward!);
+  for (const frame of frames.slice(0, -1).reverse())
+    if (frame.backward) addCall(frame, "backward", frame.backward, frame.compiled.backward!);
 
   const scalars = Object.fromEntries(player.scalars.map((name) => [name, current[name]!]));
   const readTaps = (): TapReading[] =>
     training && measured.taps !== "none" ? frames.flatMap((f) => tapReadings(f, measured)) : [];
   const readReadings = (): Reading[] => frames.flatMap(readingsOf);
   const output = player.output === undefined ? undefined : current[player.output];
-  return { batch: batchTensors, noises, calls, scalars, output, gradients, sums, readTaps, readReadings };
+  return { batch: batchTensors, noises, constants, calls, scalars, output, gradients, sums, readTaps, readReadings };
 }
 
 /** Two buffers a key that take turns, since a call may not write what it reads. */

@@ -47,20 +47,29 @@ const entrySchema = z.object({
 });
 const headerSchema = z.object({ __metadata__: z.record(z.string(), z.string()).default({}) }).catchall(entrySchema);
 
+/** What a safetensors file holds. */
+export interface StoredTensors {
+  readonly tensors: Map<string, StoredTensor>;
+  readonly metadata: Record<string, string>;
+}
+
 /** Reads a safetensors file of float32 and int32 tensors. Throws a `UserError` that names the file if it is missing or
  *  damaged. */
-export function readSafetensors(file: string): {
-  tensors: Map<string, StoredTensor>;
-  metadata: Record<string, string>;
-} {
-  const damaged = (what: string): UserError =>
-    new UserError(`${file}: expected a safetensors file, but ${what}; the file is damaged or of another kind`);
+export function readSafetensors(file: string): StoredTensors {
   let bytes: Buffer;
   try {
     bytes = readFileSync(file);
   } catch (error) {
     throw new UserError(`${file}: expected a safetensors file that can be read, got ${messageOf(error)}`);
   }
+  return decodeSafetensors(bytes, file);
+}
+
+/** The tensors in the bytes of a safetensors file; `file` names them in the `UserError` of what is damaged. */
+export function decodeSafetensors(content: Uint8Array, file: string): StoredTensors {
+  const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+  const damaged = (what: string): UserError =>
+    new UserError(`${file}: expected a safetensors file, but ${what}; the file is damaged or of another kind`);
   if (bytes.length < 8) throw damaged("it is shorter than a header");
   const headerBytes = Number(bytes.readBigUInt64LE(0));
   if (headerBytes > maxHeaderBytes || 8 + headerBytes > bytes.length) throw damaged("its header is cut off");

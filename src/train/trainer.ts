@@ -20,7 +20,10 @@ export interface Training {
   readonly dataset: Dataset;
   readonly seed: number;
   readonly steps: number;
-  readonly learningRate: (step: number) => number;
+  readonly learningRate: (step: number, player: string) => number;
+  /** `simultaneous`: the gradients of all players at the same parameters, then their updates. `alternating`, which is meant
+   *  where nothing is given: one player after the other, each against what the one before it has become. */
+  readonly order?: "simultaneous" | "alternating";
   /** Gradients are scaled down to this global norm; null for no clipping. */
   readonly clipNorm: number | null;
   readonly probes: readonly Probe[];
@@ -31,6 +34,8 @@ export interface Training {
   readonly batches?: number;
   readonly evaluateEverySteps: number;
   readonly checkpointEverySteps: number;
+  /** What is measured at every evaluation beside the players' own scalars, by name. */
+  readonly metrics?: () => Promise<readonly (readonly [name: string, value: number])[]>;
 }
 
 /** The network as it was before training, as far as a recording probe compares with it. */
@@ -47,9 +52,14 @@ export interface TrainingHooks {
   metrics(rows: readonly MetricRow[]): void;
   layers(step: number, rows: readonly LayerRow[]): void;
   readings(step: number, rows: readonly ReadingRow[]): void;
+  /** Sees the parameters as they are before each step, and after the last. */
+  reached?(step: number): Promise<void>;
   /** Saves `state`; `best` when the dev loss has just reached a new low. */
   checkpoint(kind: "step" | "best", state: TrainingState): void;
   progress(state: { step: number; loss: number; gradientNorm: number }): void;
+  /** Does what is left to do with the trained network, all of which is saved; `row` makes rows of the test split. Gives up once the
+   *  signal is aborted. */
+  finish?(row: (name: string, value: number) => MetricRow): Promise<void>;
 }
 
 export interface Outcome {
@@ -73,7 +83,7 @@ export interface Divergence {
 
 /** Trains from `start` to the last step. A non-finite loss or gradient ends the run as `diverged`: that is a result. */
 export async function train(training: Training, start: TrainingState, hooks: TrainingHooks): Promise<Outcome> {
-  const { steps, dataset, players } = training;
+  const { steps, players } = training;
   const began = performance.now();
   let state = start;
   const seconds = (): number => start.seconds + (performance.now() - began) / 1000;
@@ -94,8 +104,10 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
     });
   const evaluated = async (): Promise<number> => {
     const { loss, rows } = await evaluateSplit(training, "dev");
-    hooks.metrics(rows.map(([name, value]) => row("dev")(name, value)));
-    if (loss < (state.best?.loss ?? Infinity)) {
+    const all = [...rows, ...((await training.metrics?.()) ?? [])];
+    hooks.metrics(all.map(([name, value]) => row("dev")(name, value)));
+    // Of several players none is better for having the smaller loss.
+    if (players.length === 1 && loss < (state.best?.loss ?? Infinity)) {
       state = { ...state, best: { step: state.step, loss } };
       hooks.checkpoint("best", { ...state, seconds: seconds() });
     }
@@ -110,29 +122,76 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
     const { step } = state;
     // Before the step, so that a run resumed at this step evaluates here as well.
     if (step % training.evaluateEverySteps === 0) await evaluated();
-    const batch = dataset.batchAt(step);
-    for (const player of players) {
-      const { scalars, gradientNorm, layers, readings, broken } = await playerStep(training, player, batch, step);
-      const named = (name: string): string => (players.length > 1 ? `${player.name}/${name}` : name);
-      const values = { ...scalars, "gradient-norm": gradientNorm, "learning-rate": training.learningRate(step) };
+    await hooks.reached?.(step);
+    const { outcomes, tokens } = await trainStep(training, step);
+    for (const { player, scalars, gradientNorm, layers, readings, broken } of outcomes) {
+      const named = nameBy(players, player);
+      const learningRate = training.learningRate(step, player);
+      const values = { ...scalars, "gradient-norm": gradientNorm, "learning-rate": learningRate };
       hooks.metrics(Object.entries(values).map(([name, value]) => row("train")(named(name), value)));
       hooks.layers(step, layers);
       hooks.readings(step, readings);
       hooks.progress({ step: step + 1, loss: scalars["loss"]!, gradientNorm });
       if (broken) return { status: "diverged", reason: broken.reason, divergence: broken };
     }
-    state = { ...state, step: step + 1, tokens: state.tokens + batch.tokens };
+    state = { ...state, step: step + 1, tokens: state.tokens + tokens };
     if (state.step % training.checkpointEverySteps === 0) save();
   }
+  await hooks.reached?.(state.step);
   const loss = await evaluated();
   // No further step would show what the last update has done.
   if (!Number.isFinite(loss)) return { status: "diverged", reason: `dev loss not finite after step ${state.step - 1}` };
   save();
-  return { status: "done" };
+  await hooks.finish?.((name, value) => row("test")(name, value));
+  return { status: hooks.signal.aborted ? "interrupted" : "done" };
+}
+
+/** A player's scalars carry its name where there are several players. */
+const nameBy =
+  (players: readonly Player[], player: string) =>
+  (name: string): string =>
+    players.length > 1 ? `${player}/${name}` : name;
+
+/** A step of all players: what each leaves, of several updates the last, and the targets seen. Ends at the first that breaks. */
+export async function trainStep(
+  training: Training,
+  step: number,
+): Promise<{ readonly outcomes: readonly StepOutcome[]; readonly tokens: number }> {
+  const outcomes = new Map<string, StepOutcome>();
+  const tokens = new Map<string, number>();
+  for (const { players, update } of turnsOf(training)) {
+    const found: Differentiated[] = [];
+    for (const player of players) {
+      const number = step * (player.updates ?? 1) + update;
+      const batch = training.dataset.batchAt(number);
+      const differentiated = await differentiatePlayer(training, player, batch, { step, number });
+      // The arrays are the engine's until it differentiates the next player.
+      found.push(players.length > 1 ? withOwnGradients(differentiated) : differentiated);
+      tokens.set(player.name, (tokens.get(player.name) ?? 0) + batch.tokens);
+    }
+    for (const one of found) outcomes.set(one.player.name, await updatePlayer(training, one));
+    if ([...outcomes.values()].some(({ broken }) => broken)) break;
+  }
+  return { outcomes: [...outcomes.values()], tokens: Math.max(...tokens.values()) };
+}
+
+/** Players that move at once, for the how-manieth time (from 0) in this step. */
+interface Turn {
+  readonly players: readonly Player[];
+  readonly update: number;
+}
+
+/** The turns of a step, in their order. */
+function turnsOf({ players, order }: Training): Turn[] {
+  if (order === "simultaneous") return [{ players, update: 0 }];
+  return players.flatMap((player) =>
+    Array.from({ length: player.updates ?? 1 }, (_, update) => ({ players: [player], update })),
+  );
 }
 
 /** What a step of one player leaves. */
 export interface StepOutcome {
+  readonly player: string;
   readonly scalars: StepResult["scalars"];
   /** Global, before clipping. */
   readonly gradientNorm: number;
@@ -144,20 +203,56 @@ export interface StepOutcome {
 /** One player's forward, backward, probes and update. `broken` says what is not finite, where there is such a thing; the
  *  parameters are then left as they were. */
 export async function playerStep(training: Training, player: Player, batch: Batch, step: number): Promise<StepOutcome> {
+  return updatePlayer(training, await differentiatePlayer(training, player, batch, { step, number: step }));
+}
+
+/** A player's gradients at a step, and what probes were shown on the way. `number` counts the player's updates from 0. */
+interface Differentiated extends Pick<StepResult, "scalars" | "gradients" | "taps" | "readings"> {
+  readonly player: Player;
+  readonly batch: Batch;
+  readonly step: number;
+  readonly number: number;
+  readonly probes: readonly Probe[];
+  readonly tapped: boolean;
+  readonly compared: Pick<StepView, "outputChange" | "distances" | "sample">;
+}
+
+async function differentiatePlayer(
+  training: Training,
+  player: Player,
+  batch: Batch,
+  { step, number }: { readonly step: number; readonly number: number },
+): Promise<Differentiated> {
   const { engine, parameters, seed } = training;
   const probes = training.isProbed(step) ? training.probes : [];
   const isNeeded = (need: Need): boolean => probes.some((probe) => probe.needs.includes(need));
   const tapped = isNeeded("taps");
   const outputChange = isNeeded("output") ? await changeOfOutput(training, player) : undefined;
-  const completeSample = isNeeded("batches") ? await sampleGradients(training, player, step) : undefined;
+  const completeSample = isNeeded("batches") ? await sampleGradients(training, player, number) : undefined;
   const { scalars, gradients, taps, readings } = await engine.differentiate(player, parameters, batch, {
-    step,
+    step: number,
     seed,
     tapped,
     readings: probes.flatMap(({ reads }) => reads ?? []),
   });
   const sample = completeSample?.(gradients, batch);
   const distances = isNeeded("start") ? distancesFrom(training, gradients) : undefined;
+  const compared = {
+    ...(outputChange && { outputChange }),
+    ...(distances && { distances }),
+    ...(sample && { sample }),
+  };
+  return { player, batch, step, number, probes, tapped, scalars, gradients, taps, readings, compared };
+}
+
+const withOwnGradients = (found: Differentiated): Differentiated => ({
+  ...found,
+  gradients: new Map([...found.gradients].map(([path, data]) => [path, Float32Array.from(data)])),
+});
+
+async function updatePlayer(training: Training, found: Differentiated): Promise<StepOutcome> {
+  const { engine, parameters, seed } = training;
+  const { player, batch, step, number, probes, scalars, gradients, taps, readings } = found;
   const gradientMoments = new Map<string, Moments>();
   let squares = 0;
   for (const path of parameters.keys()) {
@@ -175,8 +270,8 @@ export async function playerStep(training: Training, player: Player, batch: Batc
     const optimizer = training.optimizers.get(player.name)!;
     const { clipNorm } = training;
     const gradientScale = clipNorm !== null && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
-    const learningRate = training.learningRate(step);
-    const settings = { gradientScale, learningRate, step };
+    const learningRate = training.learningRate(step, player.name);
+    const settings = { gradientScale, learningRate, step: number, measured: probes.length > 0 };
     for (const path of gradientMoments.keys()) {
       const parameter = parameters.get(path)!;
       const update = (): UpdateMoments => optimizer.update(path, parameter.data, gradients.get(path)!, settings);
@@ -191,25 +286,24 @@ export async function playerStep(training: Training, player: Player, batch: Batc
     taps,
     readings,
     updates,
-    ...(outputChange && { outputChange }),
-    ...(distances && { distances }),
-    ...(sample && { sample }),
+    ...found.compared,
   };
   const measured = {
     layers: probes.flatMap((probe) => probe.rows?.(view) ?? []),
     readings: probes.flatMap((probe) => probe.numbers?.(view) ?? []),
   };
-  if (finite) return { scalars, gradientNorm, ...measured };
+  const outcome = { player: player.name, scalars, gradientNorm, ...measured };
+  if (finite) return outcome;
   // Without taps the place is not known yet: the same step again, measured.
-  const seen = tapped
+  const seen = found.tapped
     ? taps
-    : (await engine.differentiate(player, parameters, batch, { step, seed, tapped: true })).taps;
+    : (await engine.differentiate(player, parameters, batch, { step: number, seed, tapped: true })).taps;
   const what = Number.isFinite(scalars["loss"]) ? "gradient" : "loss";
   const place = firstBroken(seen, gradientMoments);
   const { stack, layer, component, quantity } = place;
   const where = `${stack}${layer === "" ? "" : ` layer ${layer}`}, ${component}`;
   const reason = `${what} not finite at step ${step}; first in the ${quantity.replace("-", " ")} of ${where}`;
-  return { scalars, gradientNorm, ...measured, broken: { step, ...place, reason } };
+  return { ...outcome, broken: { step, ...place, reason } };
 }
 
 /** What the recording probes compare with, taken before training. */
@@ -279,9 +373,16 @@ function firstBroken(
   return { stack, layer, component, quantity: "parameter-gradient" };
 }
 
-/** Mean of every scalar over a split, weighted by targets, and of the loss by label: `loss`, `loss/en-de` ... */
+/** Means over a split, weighted by targets: of each player's loss, also by label (`loss`, `loss/en-de` ...), and of the
+ *  scalars it wants evaluated. Noise is the same at every evaluation. `loss` is the sum of the players' losses. */
 export async function evaluateSplit(
-  { players, parameters, engine, dataset }: Pick<Training, "players" | "parameters" | "engine" | "dataset">,
+  {
+    players,
+    parameters,
+    engine,
+    dataset,
+    seed,
+  }: Pick<Training, "players" | "parameters" | "engine" | "dataset" | "seed">,
   split: "dev" | "test",
 ): Promise<{ loss: number; rows: [name: string, value: number][] }> {
   const sums = new Map<string, { total: number; tokens: number }>();
@@ -290,12 +391,13 @@ export async function evaluateSplit(
     sums.set(name, { total: sum.total + value * tokens, tokens: sum.tokens + tokens });
   };
   for (const player of players)
-    for (const batch of dataset.evaluation[split]) {
-      const scalars = await engine.evaluate(player, parameters, batch);
-      const name = players.length > 1 ? `${player.name}/loss` : "loss";
-      add(name, scalars["loss"]!, batch.tokens);
-      if (batch.label) add(`${name}/${batch.label}`, scalars["loss"]!, batch.tokens);
+    for (const [index, batch] of dataset.evaluation[split].entries()) {
+      const scalars = await engine.evaluate(player, parameters, batch, { step: index, seed });
+      const named = nameBy(players, player.name);
+      for (const name of ["loss", ...(player.evaluated ?? [])]) add(named(name), scalars[name]!, batch.tokens);
+      if (batch.label) add(`${named("loss")}/${batch.label}`, scalars["loss"]!, batch.tokens);
     }
   const rows = [...sums].map(([name, { total, tokens }]): [string, number] => [name, total / tokens]);
-  return { loss: rows.find(([name]) => name === "loss")?.[1] ?? NaN, rows };
+  const losses = players.map(({ name }) => rows.find(([row]) => row === nameBy(players, name)("loss"))?.[1] ?? NaN);
+  return { loss: losses.reduce((sum, loss) => sum + loss, 0), rows };
 }

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import * as engines from "../../src/engine/index.ts";
 import * as probes from "../../src/probes/index.ts";
 import { type Need, normColumns, type Probe, type StepView } from "../../src/probes/probe.ts";
-import { placeOf } from "../../src/stage.ts";
+import { constantAt, placeOf } from "../../src/stage.ts";
 import { members } from "../../src/registry.ts";
 import { type Parameter, type Player, type StageContext } from "../../src/stage.ts";
 import { createOptimizer } from "../../src/train/optimizers.ts";
@@ -174,7 +174,7 @@ async function plainOutput(player: Player, parameters: Map<string, Parameter>, b
       tap: (_component, _point, x) => x,
       reading: () => {},
       noise: () => expect.fail("no noise without training"),
-      constant: (name) => tf.scalar(stage.constants![name]!),
+      constant: (name) => tf.scalar(constantAt(stage.constants![name]!, 0)),
     };
     carry = { ...carry, ...stage.apply(Object.fromEntries(own) as Record<string, tf.Tensor>, carry, context) };
   }

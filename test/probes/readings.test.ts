@@ -6,7 +6,7 @@ import { momentsOf } from "../../src/engine/moments.ts";
 import * as engines from "../../src/engine/index.ts";
 import * as probes from "../../src/probes/index.ts";
 import { presets } from "../../src/probes/presets.ts";
-import { recordingProbes } from "../../src/run.ts";
+import { recordingProbes } from "../../src/prepare.ts";
 import { branchShare } from "../../src/nn/readings.ts";
 import type { GradientSample, StepView } from "../../src/probes/probe.ts";
 import { stream } from "../../src/random.ts";

@@ -4,7 +4,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 import * as engines from "../../src/engine/index.ts";
 import { stream } from "../../src/random.ts";
-import { type Parameter, type Player, sizeOf, type StageContext } from "../../src/stage.ts";
+import { constantAt, type Parameter, type Player, sizeOf, type StageContext } from "../../src/stage.ts";
 import type { Batch } from "../../src/types.ts";
 
 /** Step and seed of the twin's dropout. */
@@ -48,7 +48,7 @@ export async function wholeNetwork(player: Player, parameters: Map<string, Param
           if (!noises.has(purpose)) noises.set(purpose, tf.tensor(factors, [...shape]));
           return noises.get(purpose)!;
         },
-        constant: (name) => tf.scalar(stage.constants![name]!),
+        constant: (name) => tf.scalar(constantAt(stage.constants![name]!, 0)),
       };
       const own = Object.entries(stage.parameters).map(([name, { path }]) => [name, weights[paths.indexOf(path)]!]);
       carry = { ...carry, ...stage.apply(Object.fromEntries(own) as Record<string, tf.Tensor>, carry, context) };

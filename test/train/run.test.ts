@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { probeSchedule } from "../../src/run.ts";
+import { probeSchedule } from "../../src/prepare.ts";
 import { readLayers, readMetrics, readReadings } from "../../src/runs/tables.ts";
 import { readRun, updateRun } from "../../src/runs/run-folder.ts";
 import { useTemporaryCache } from "../data/temporary-cache.ts";
