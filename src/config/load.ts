@@ -7,7 +7,7 @@ import { nearest } from "../registry.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { problemsOf, valueAt, type Problem } from "./problems.ts";
 import { resolver, withKey, type Resolved, type Resolver } from "./resolve.ts";
-import { experimentSchema, type Registries, type RunConfig, type SweepConfig } from "./schema.ts";
+import { type Registries, type RunConfig, type SweepConfig, sweepSchema } from "./schema.ts";
 import { expandSweep, type Expansion } from "./sweep.ts";
 
 const maxBytes = 1_000_000;
@@ -44,7 +44,7 @@ export function loadSweep(
   const resolve = resolver(names);
   const source = read(file, overrides, resolve);
   const { sweep, ...input } = source.data;
-  const section = parseSweep(source, names, resolve, sweep);
+  const section = parseSweep(source, resolve, sweep);
   refuseSwept(source, section);
   const expansion = orThrow(source, expandSweep(input, section, resolve));
   return { ...expansion, name: expansion.runs[0]!.config.name };
@@ -61,8 +61,8 @@ function refuseSwept({ overrides }: Source, sweep: SweepConfig | undefined): voi
 }
 
 /** The `sweep` section, checked for its own shape. */
-function parseSweep(source: Source, names: Registries, { keys }: Resolver, sweep: unknown): SweepConfig | undefined {
-  const result = experimentSchema(names).shape.sweep.safeParse(sweep);
+function parseSweep(source: Source, { keys }: Resolver, sweep: unknown): SweepConfig | undefined {
+  const result = sweepSchema.optional().safeParse(sweep);
   if (result.success) return result.data;
   const nested = result.error.issues.map((issue) => ({ ...issue, path: ["sweep", ...issue.path] }));
   throw asUserError(source, problemsOf(nested as typeof result.error.issues, source.data, keys));

@@ -125,6 +125,10 @@ export function valueAt(data: unknown, path: readonly (string | number)[]): unkn
   return value;
 }
 
+/** `expected one of a, b, got "c"; did you mean "b"?`. */
+export const unknownName = (value: unknown, known: readonly string[]): string =>
+  `expected ${oneOf(known)}, got ${describeValue(value)}${didYouMean(value, known)}`;
+
 const typeNames: Record<string, string> = {
   int: "a whole number",
   number: "a number",

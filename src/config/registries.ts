@@ -6,12 +6,14 @@ import type { Registries } from "./schema.ts";
 
 /** The names a configuration may use, from the registries themselves. */
 export async function loadRegistries(): Promise<Registries> {
-  const [residual, norms, probes, { presets }, corpora] = await Promise.all([
+  const [residual, norms, probes, { presets }, corpora, imageSets, metrics] = await Promise.all([
     import("../residual/index.ts"),
     import("../nn/norms/index.ts"),
     import("../probes/index.ts"),
     import("../probes/presets.ts"),
     import("../data/corpora/index.ts"),
+    import("../data/image-sets/index.ts"),
+    import("../metrics/index.ts"),
   ]);
   return {
     residual: [...members<Registries["residual"][number]>(residual).values()],
@@ -21,6 +23,8 @@ export async function loadRegistries(): Promise<Registries> {
     ),
     presets,
     corpora: namesOf(corpora),
+    imageSets: namesOf(imageSets),
+    metrics: namesOf(metrics),
   };
 }
 

@@ -1,8 +1,8 @@
 // From what an author wrote to a complete configuration: pure, no files.
 
-import { jsonSchema, knownKeys } from "./json-schema.ts";
-import { problemsOf, valueAt, type Problem } from "./problems.ts";
-import { runSchema, type Registries, type RunConfig } from "./schema.ts";
+import { keysOf, jsonSchema, knownKeys } from "./json-schema.ts";
+import { problemsOf, unknownName, valueAt, type Problem } from "./problems.ts";
+import { runSchemas, type Registries, type RunConfig } from "./schema.ts";
 
 /** What resolving gives: the configuration, or everything that is wrong with it. */
 export type Resolved<T> =
@@ -18,16 +18,27 @@ export interface Resolver {
 
 /** A resolver for the registries' `names`. */
 export function resolver(names: Registries): Resolver {
-  const schema = runSchema(names);
-  const keys = knownKeys(jsonSchema(names));
+  const schemas = runSchemas(names);
+  const keys = keysOf(names);
   return {
-    keys,
-    resolve(input) {
-      const result = schema.safeParse(input);
-      if (result.success) return { ok: true, value: result.data };
-      return { ok: false, problems: problemsOf(result.error.issues, input, keys) };
-    },
+    keys: knownKeys(jsonSchema(names)),
+    resolve: (input) => parse(schemas, input, (kind) => keys[kind]),
   };
+}
+
+type Schemas = ReturnType<typeof runSchemas>;
+type Kind = keyof Schemas;
+
+/** Parses by the schema of the input's own `model.kind`, a transformer's if it names none. */
+function parse(schemas: Schemas, input: unknown, keysOf: (kind: Kind) => readonly string[]): Resolved<RunConfig> {
+  const path = ["model", "kind"];
+  const kind = valueAt(input, path) ?? "transformer";
+  const known = Object.keys(schemas);
+  if (typeof kind !== "string" || !known.includes(kind))
+    return { ok: false, problems: [{ path, message: unknownName(kind, known) }] };
+  const result = schemas[kind as Kind].safeParse(input);
+  if (result.success) return { ok: true, value: result.data };
+  return { ok: false, problems: problemsOf(result.error.issues, input, keysOf(kind as Kind)) };
 }
 
 /** A configuration that was resolved before, such as a run's own: checked for its shape alone. What it names may belong
@@ -39,15 +50,16 @@ export function checkResolved(input: unknown): Resolved<RunConfig> {
   };
   const finalNorm = valueAt(input, ["model", "finalNorm"]) === true;
   const normless = valueAt(input, ["model", "norm"]) === "none";
-  const result = runSchema({
+  const schemas = runSchemas({
     residual: named("model", "residual").map((member) => ({ ...member, finalNorm, ...(normless && { normless }) })),
     norms: named("model", "norm"),
     probes: named("probes", "record"),
     presets: [],
     corpora: named("data", "corpus"),
-  }).safeParse(input);
-  if (result.success) return { ok: true, value: result.data };
-  return { ok: false, problems: problemsOf(result.error.issues, input, []) };
+    imageSets: [],
+    metrics: [...named("metrics", "evaluation"), ...named("metrics", "final")],
+  });
+  return parse(schemas, input, () => []);
 }
 
 /** A copy of `data` with `value` at the dotted `key`, mappings made on the way; or the sentence that says why not. */

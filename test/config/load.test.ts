@@ -98,7 +98,7 @@ test.each([
   [
     "unknown model",
     replaced("depth: 2", "depth: 2\n  kind: transfomer"),
-    'model.kind: expected transformer, got "transfomer"; did you mean "transformer"?',
+    'model.kind: expected one of transformer, vae, gan, got "transfomer"; did you mean "transformer"?',
   ],
   [
     "option of another optimizer",

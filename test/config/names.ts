@@ -26,6 +26,8 @@ export const names: Registries = {
     { ...named("full"), record: ["gradient-norm", "noise-scale"], everySteps: 10 },
   ],
   corpora: [named("software-messages"), named("typescript-diagnostics")],
+  imageSets: [named("mnist")],
+  metrics: ["latent-units", "importance-weighted-nll", "parzen", "frechet-distance", "class-histogram"].map(named),
 };
 
 /** The shortest valid experiment. */

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { canonicalJson, configHash, runId } from "../../src/config/identity.ts";
 import { resolver, withKey } from "../../src/config/resolve.ts";
-import { experimentSchema } from "../../src/config/schema.ts";
+import { sweepSchema } from "../../src/config/schema.ts";
 import { expandSweep, type Expansion } from "../../src/config/sweep.ts";
 import { names } from "./names.ts";
 
@@ -15,7 +15,7 @@ const base = {
 };
 
 function expand(sweep: unknown, input: unknown = base): Expansion {
-  const result = expandSweep(input, experimentSchema(names).shape.sweep.parse(sweep), resolve);
+  const result = expandSweep(input, sweepSchema.optional().parse(sweep), resolve);
   if (!result.ok) throw new Error(result.problems.map((p) => `${p.path.join(".")}: ${p.message}`).join("\n"));
   return result.value;
 }
