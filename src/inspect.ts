@@ -2,32 +2,34 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "./errors.ts";
-import { loadData, prepare } from "./run.ts";
+import { loadData } from "./build.ts";
+import { prepare } from "./prepare.ts";
 import { writeWhole } from "./runs/files.ts";
 import { readConfig, readRun } from "./runs/run-folder.ts";
 import { findCheckpoint, loadCheckpoint } from "./train/checkpoint.ts";
 import { encodeSafetensors, type StoredTensor } from "./train/safetensors.ts";
-import { playerStep } from "./train/trainer.ts";
+import { trainStep } from "./train/trainer.ts";
 
 /** Repeats the run in `runDir` up to step `step` (from its newest checkpoint that is not later, else from the start) and
  *  writes the weights before that step, its batch, its random numbers, its loss and every gradient to
  *  `<runDir>/inspect/step-<step>/`. Returns that folder. Throws a `UserError` for a step the run does not have. */
 export async function inspectStep(runDir: string, step: number): Promise<string> {
   const config = readConfig(runDir);
-  const { dataset } = await loadData(config);
-  const training = await prepare(config, dataset);
+  const data = await loadData(config);
+  const { dataset } = data;
+  const training = await prepare(config, data);
   const { players, parameters, optimizers, engine, steps, seed } = training;
   try {
     if (!Number.isInteger(step) || step < 0 || step >= steps)
       throw new UserError(`--step: expected a step of this run, 0 to ${steps - 1}, got ${step}`);
     const checkpoint = findCheckpoint(runDir, "step", step);
     const start = checkpoint ? loadCheckpoint(checkpoint, parameters, optimizers).step : 0;
-    for (let s = start; s < step; s++)
-      for (const player of players) {
-        const { broken } = await playerStep({ ...training, probes: [] }, player, dataset.batchAt(s), s);
+    for (let s = start; s < step; s++) {
+      const { outcomes } = await trainStep({ ...training, probes: [] }, s);
+      for (const { broken } of outcomes)
         if (broken)
           throw new UserError(`--step: expected a step before the run diverged, got ${step}; ${broken.reason}`);
-      }
+    }
 
     const folder = join(runDir, "inspect", `step-${String(step).padStart(8, "0")}`);
     rmSync(folder, { recursive: true, force: true });

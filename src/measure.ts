@@ -10,7 +10,8 @@ import { measurementSpec, measurementTitle } from "./plots/measurements.ts";
 import { svgOf } from "./plots/picture.ts";
 import { specText } from "./plots/render.ts";
 import { lookup, members } from "./registry.ts";
-import { loadData, prepare } from "./run.ts";
+import { loadData } from "./build.ts";
+import { prepare } from "./prepare.ts";
 import { discardEmpty, ensureFolder, writeWhole } from "./runs/files.ts";
 import { readConfig, readRun, type RunRecord } from "./runs/run-folder.ts";
 import { distinct, thinned } from "./statistics.ts";
@@ -69,8 +70,9 @@ export async function measureRun(
   refuseOtherFolders(runDir);
   const config = readConfig(runDir);
   const checkpoint = checkpointAt(runDir, wanted);
-  const { dataset } = await loadData(config);
-  const { players, parameters, engine: fresh, seed } = await prepare(config, dataset);
+  const data = await loadData(config);
+  const { dataset } = data;
+  const { players, parameters, engine: fresh, seed } = await prepare(config, data);
   const engine = interruptible(fresh, signal);
   try {
     const step = checkpoint === undefined ? 0 : loadCheckpoint(checkpoint, parameters).step;

@@ -1,30 +1,26 @@
 // The main path; read this first. One run, from its resolved configuration to the files it leaves:
 // corpus -> vocabulary -> batches -> trainer (model = list of stages, engine, probes) -> run folder.
 import { join } from "node:path";
+import { loadData } from "./build.ts";
 import type { RunConfig } from "./config/schema.ts";
-import { loadTranslationData, type TranslationData } from "./data/batches.ts";
-import { createEngine } from "./engine/select.ts";
-import { UserError } from "./errors.ts";
-import { transformer, type TransformerOptions } from "./models/transformer.ts";
-import * as probes from "./probes/index.ts";
-import type { Probe } from "./probes/probe.ts";
+import type { ImageSplit } from "./data/images.ts";
+import { evaluateMetrics, metricRows } from "./evaluate.ts";
+import { prepare } from "./prepare.ts";
 import { lookup } from "./registry.ts";
+import { describeScheme } from "./residual/describe.ts";
+import * as schemes from "./residual/index.ts";
+import type { ResidualScheme } from "./residual/scheme.ts";
 import { peakMemoryBytes, stepSeconds } from "./runs/cost.ts";
 import { openRecorder } from "./runs/events.ts";
 import { writeWhole } from "./runs/files.ts";
 import { readRun, updateRun } from "./runs/run-folder.ts";
+import { writeSamples } from "./runs/samples.ts";
 import { readMetrics, writeTables } from "./runs/tables.ts";
-import { describeScheme } from "./residual/describe.ts";
-import * as schemes from "./residual/index.ts";
-import type { ResidualScheme } from "./residual/scheme.ts";
-import type { Parameters, Player } from "./stage.ts";
+import { samplesAt } from "./samples.ts";
+import type { Parameters } from "./stage.ts";
 import { findCheckpoint, loadCheckpoint, saveCheckpoint, type TrainingState } from "./train/checkpoint.ts";
-import { initialize } from "./train/initialize.ts";
-import { profile } from "./train/profile.ts";
-import { createOptimizer } from "./train/optimizers.ts";
-import { learningRateOf } from "./train/schedules.ts";
-import { type Outcome, startOf, train, type Training } from "./train/trainer.ts";
-import type { Dataset, Progress } from "./types.ts";
+import { type Outcome, train, type Training } from "./train/trainer.ts";
+import type { Progress } from "./types.ts";
 
 /** Trains the run of `config` in `runDir`, from its newest checkpoint if there is one, and leaves its files complete.
  *  On `signal` it saves a checkpoint and ends as `interrupted`. Once `lost` is aborted the run belongs to another process:
@@ -34,10 +30,27 @@ export async function executeRun(
   runDir: string,
   options: { signal: AbortSignal; lost?: AbortSignal; onProgress: (progress: Progress) => void },
 ): Promise<Outcome> {
-  const { dataset, vocabulary } = await loadData(config);
+  const data = await loadData(config);
+  const { dataset } = data;
   const stillOurs = (): void => options.lost?.throwIfAborted();
-  const training = await prepare(config, dataset);
-  const { engine, parameters, optimizers, steps } = training;
+  const { views, ...prepared } = await prepare(config, data);
+  const { engine, parameters, optimizers, steps } = prepared;
+  const subject = { engine, parameters, views, data, config, players: prepared.players };
+  const measured = async (
+    names: readonly string[],
+    split: ImageSplit,
+    signal?: AbortSignal,
+  ): Promise<[name: string, value: number][]> => {
+    const onProgress = (doing: string, share: number): void =>
+      options.onProgress({ ...reached, doing: `${doing} ${Math.floor(100 * share)} %` });
+    return metricRows(await evaluateMetrics(subject, names, split, { signal, onProgress }));
+  };
+  const asked = "metrics" in config ? config.metrics : { evaluation: [], final: [] };
+  const training: Training = {
+    ...prepared,
+    ...(asked.evaluation.length > 0 && { metrics: () => measured(asked.evaluation, "dev") }),
+  };
+  let reached: Progress = { step: 0, steps, loss: NaN, gradientNorm: NaN, stepsPerSecond: NaN, secondsLeft: NaN };
   try {
     const residual = schemeRecord(config, parameters);
     const checkpoint = findCheckpoint(runDir, "step");
@@ -47,12 +60,12 @@ export async function executeRun(
     const details = (): Record<string, unknown> => ({
       ...engine.facts(),
       parameters: [...parameters.values()].reduce((sum, { data }) => sum + data.length, 0),
-      vocabulary: dataset.dimensions["vocabulary"],
+      ...data.details,
       stepsPerEpoch: dataset.stepsPerEpoch,
     });
     stillOurs();
     const earlierPeak = Number(readRun(runDir)?.details["peakMemoryBytes"] ?? 0);
-    writeWhole(join(runDir, "tokenizer.json"), vocabulary.json);
+    for (const [name, text] of Object.entries(data.files)) writeWhole(join(runDir, name), text);
     updateRun(runDir, {
       engine: engine.name,
       steps,
@@ -77,6 +90,11 @@ export async function executeRun(
         stillOurs();
         recorder.readings(step, rows);
       },
+      async reached(step) {
+        const files = await samplesAt(subject, { step, steps });
+        stillOurs();
+        writeSamples(runDir, files);
+      },
       checkpoint(kind, state) {
         stillOurs();
         recorder.sync(); // a checkpoint must not be ahead of the events it stands for
@@ -85,7 +103,17 @@ export async function executeRun(
       progress({ step, loss, gradientNorm }) {
         const stepsPerSecond = ((step - start.step) * 1000) / (performance.now() - began);
         const secondsLeft = (steps - step) / stepsPerSecond;
-        options.onProgress({ step, steps, loss, gradientNorm, stepsPerSecond, secondsLeft });
+        reached = { step, steps, loss, gradientNorm, stepsPerSecond, secondsLeft };
+        options.onProgress(reached);
+      },
+      async finish(row) {
+        if (asked.final.length === 0) return;
+        const values = await measured(asked.final, "test", options.signal).catch((error: unknown) => {
+          if (options.signal.aborted) return [];
+          throw error;
+        });
+        stillOurs();
+        recorder.metrics(values.map(([name, value]) => row(name, value)));
       },
     });
     recorder.close();
@@ -105,72 +133,20 @@ export async function executeRun(
   }
 }
 
-/** The data a configuration asks for. */
-export function loadData(config: RunConfig): Promise<TranslationData> {
-  return loadTranslationData({ ...config.data, batch: config.train.batch, seed: config.seed });
-}
-
-/** What decides the network of a configuration. */
-export const transformerOptions = (
-  { model, train: { labelSmoothing } }: RunConfig,
-  { dimensions }: Pick<Dataset, "dimensions">,
-): TransformerOptions => ({ ...model, vocabulary: dimensions["vocabulary"]!, labelSmoothing });
-
-/** The players of the model a configuration describes. */
-export const buildPlayers = (config: RunConfig, dataset: Pick<Dataset, "dimensions">): Player[] =>
-  transformer(transformerOptions(config, dataset));
-
-/** The residual scheme at the run's depth for run.json, with what a profiling pass has measured, by path. */
-function schemeRecord({ model }: RunConfig, parameters: Parameters): Record<string, unknown> {
+/** The residual scheme at the run's depth for run.json, with what a profiling pass has measured, by path; null where there is
+ *  none. */
+function schemeRecord({ model }: RunConfig, parameters: Parameters): Record<string, unknown> | null {
+  const { residual, depth, width, feedForward } = model;
+  if (residual === undefined || depth === undefined) return null;
   const profiled = [...parameters].flatMap(([path, { init, data }]) =>
     init.kind === "profiled" ? [[path, data[0]!] as const] : [],
   );
-  const scheme = lookup<ResidualScheme>("residual scheme", schemes, model.residual);
-  return { ...describeScheme(scheme, model), ...(profiled.length && { profiled: Object.fromEntries(profiled) }) };
-}
-
-/** Everything the trainer needs, at the initial parameters. */
-export async function prepare(config: RunConfig, dataset: Dataset): Promise<Training> {
-  const players = buildPlayers(config, dataset);
-  const steps = config.train.steps ?? config.train.epochs! * dataset.stepsPerEpoch;
-  const { optimizer, schedule, clipNorm, evaluateEverySteps, checkpointEverySteps } = config.train;
-  const { batches } = config.probes;
-  if (batches !== undefined && batches > dataset.stepsPerEpoch)
-    throw new UserError(
-      `probes.batches: expected at most ${dataset.stepsPerEpoch}, the batches of an epoch, got ${batches}: beyond them the same ` +
-        `sentences would be compared; lower probes.batches or train.batch`,
-    );
-  const parameters = initialize(players, config.seed);
-  const engine = await createEngine(config.engine, { threads: config.threads });
-  await profile(players, parameters, engine, dataset.batchAt(0), config.seed);
-  const training: Training = {
-    players,
-    parameters,
-    optimizers: new Map(players.map(({ name }) => [name, createOptimizer(optimizer)])),
-    engine,
-    dataset,
-    seed: config.seed,
-    steps,
-    learningRate: learningRateOf(schedule, { peak: optimizer.learningRate, steps, width: config.model.width }),
-    clipNorm,
-    probes: recordingProbes(config.probes.record),
-    ...(batches !== undefined && { batches }),
-    isProbed: probeSchedule(config.probes, steps),
-    evaluateEverySteps,
-    checkpointEverySteps,
+  const scheme = lookup<ResidualScheme>("residual scheme", schemes, residual);
+  const network = {
+    depth: depth as Record<string, number>,
+    width: width!,
+    feedForward: feedForward!,
+    heads: "heads" in model ? model.heads : 0,
   };
-  return { ...training, start: await startOf(training) };
-}
-
-/** The probes of these names, less those whose rows are among another's. */
-export function recordingProbes(names: readonly string[]): Probe[] {
-  const named = names.map((name) => lookup<Probe>("probe", probes, name));
-  const covered = new Set(named.flatMap(({ covers }) => covers ?? []));
-  return named.filter(({ name }) => !covered.has(name));
-}
-
-/** Which steps are measured: every n-th, or 0, 1, 2, 4, 8 ..., and the last of `steps` in any case. */
-export function probeSchedule({ everySteps }: RunConfig["probes"], steps: number): (step: number) => boolean {
-  const isDue = (step: number): boolean => (everySteps !== null ? step % everySteps === 0 : (step & (step - 1)) === 0); // 0 and the powers of two
-  return (step) => isDue(step) || step === steps - 1;
+  return { ...describeScheme(scheme, network), ...(profiled.length && { profiled: Object.fromEntries(profiled) }) };
 }

@@ -65,6 +65,8 @@ export interface Progress {
   readonly gradientNorm: number;
   readonly stepsPerSecond: number;
   readonly secondsLeft: number;
+  /** What it does beside training, where that takes long: `importance-weighted-nll 34 %`. */
+  readonly doing?: string;
 }
 
 /** The quantities of `layers.csv`. Gradients are of the mean loss a target token, before clipping. */

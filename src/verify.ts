@@ -15,7 +15,8 @@ import { pngOf, svgOf } from "./plots/picture.ts";
 import { specText } from "./plots/render.ts";
 import { lookup, members } from "./registry.ts";
 import { verifyPage } from "./report/verify-page.ts";
-import { loadData, prepare, transformerOptions } from "./run.ts";
+import { loadData, transformerOptions, translationOf } from "./build.ts";
+import { prepare } from "./prepare.ts";
 import { environment } from "./runs/environment.ts";
 import {
   discardVerifyFolder,
@@ -166,8 +167,9 @@ const copyOf = (parameters: ReadonlyMap<string, Parameter>): Map<string, Paramet
 /** Trains a small translation transformer. One that diverges throws, since no claim is about it. */
 async function trainSmall(options: Parameters<Laboratory["trained"]>[0], signal: AbortSignal): Promise<Trained> {
   const config = await smallConfig(options);
-  const { dataset } = await loadData(config);
-  const { engine: fresh, ...prepared } = await prepare(config, dataset);
+  const data = await loadData(config);
+  const { dataset } = data;
+  const { engine: fresh, ...prepared } = await prepare(config, data);
   const training = { ...prepared, engine: interruptible(fresh, signal) };
   const { players, parameters } = training;
   const player = players[0]!;
@@ -180,7 +182,7 @@ async function trainSmall(options: Parameters<Laboratory["trained"]>[0], signal:
     }
     const { loss: after } = await evaluateSplit(training, "dev");
     return {
-      options: transformerOptions(config, dataset),
+      options: transformerOptions(translationOf(config, "verify"), dataset),
       player,
       parameters: new Map(parameters),
       initial,

@@ -14,11 +14,13 @@ export const corpus = verb({
   async run({ config: file, overrides, quiet, json }) {
     const { loadRegistries } = await import("../config/registries.ts");
     const { loadRun } = await import("../config/load.ts");
+    const { translationOf } = await import("../build.ts");
     const { loadTranslationData } = await import("../data/batches.ts");
     const { renderReport } = await import("../data/report.ts");
 
     const { config } = loadRun(file, overrides, await loadRegistries());
-    const { report } = await loadTranslationData({ ...config.data, batch: config.train.batch, seed: config.seed });
+    const { data, train, seed } = translationOf(config, file);
+    const { report } = await loadTranslationData({ ...data, batch: train.batch, seed });
     print({ quiet, json }, report, () => renderReport(report));
     return exitCodes.done;
   },

@@ -35,8 +35,8 @@ export const variedValues = ({ varied, config }: Distinguished, keys: readonly s
 
 /** A resolved depth names both stacks; sweeps write one number for both, and the two must not pass for different. */
 function valueOf(config: RunConfig, key: string): Varied[string] {
-  const { encoder, decoder } = config.model.depth;
-  return key === "model.depth" && encoder === decoder ? encoder : variedValue(valueAt(config, key.split(".")));
+  const depths = [...new Set<number>(Object.values(config.model.depth ?? {}))];
+  return key === "model.depth" && depths.length === 1 ? depths[0]! : variedValue(valueAt(config, key.split(".")));
 }
 
 function leaves(value: unknown, path: string): [path: string, value: string][] {

@@ -1,0 +1,87 @@
+// From a configuration and its data to everything the trainer needs.
+import { buildModel, type Model, type RunData } from "./build.ts";
+import type { OptimizerConfig, RunConfig } from "./config/schema.ts";
+import { createEngine } from "./engine/select.ts";
+import { UserError } from "./errors.ts";
+import * as probes from "./probes/index.ts";
+import type { Probe } from "./probes/probe.ts";
+import { lookup } from "./registry.ts";
+import { initialize } from "./train/initialize.ts";
+import { createOptimizer } from "./train/optimizers.ts";
+import { profile } from "./train/profile.ts";
+import { learningRateOf } from "./train/schedules.ts";
+import { startOf, type Training } from "./train/trainer.ts";
+
+/** What is trained, beside other views of it. */
+export interface PreparedTraining extends Training {
+  readonly views: Model["views"];
+}
+
+/** Everything the trainer needs, at the initial parameters. */
+export async function prepare(config: RunConfig, data: Pick<RunData, "dataset" | "images">): Promise<PreparedTraining> {
+  const { dataset } = data;
+  const { players, views } = buildModel(config, dataset);
+  const { train } = config;
+  const steps = train.steps ?? stepOfEpoch(train.epochs!, players, dataset);
+  const { batches } = config.probes;
+  if (batches !== undefined && batches > dataset.stepsPerEpoch)
+    throw new UserError(
+      `probes.batches: expected at most ${dataset.stepsPerEpoch}, the batches of an epoch, got ${batches}: beyond them the same ` +
+        `sentences would be compared; lower probes.batches or train.batch`,
+    );
+  const parameters = initialize(players, config.seed);
+  const engine = await createEngine(config.engine, { threads: config.threads });
+  await profile(players, parameters, engine, dataset.batchAt(0), config.seed);
+  const optimizerOf = (player: string): OptimizerConfig =>
+    "discriminator" in train && player === "discriminator" ? train.discriminator.optimizer : train.optimizer;
+  const width = config.model.width ?? 1;
+  const rates = new Map(
+    players.map(({ name }) => [
+      name,
+      learningRateOf(train.schedule, { peak: optimizerOf(name).learningRate, steps, width }),
+    ]),
+  );
+  const training: PreparedTraining = {
+    players,
+    views,
+    parameters,
+    optimizers: new Map(players.map(({ name }) => [name, createOptimizer(optimizerOf(name))])),
+    engine,
+    dataset,
+    seed: config.seed,
+    steps,
+    learningRate: (step, player) => rates.get(player)!(step),
+    ...("order" in train && { order: train.order as Training["order"] }),
+    clipNorm: train.clipNorm,
+    probes: recordingProbes(config.probes.record),
+    ...(batches !== undefined && { batches }),
+    isProbed: probeSchedule(config.probes, steps),
+    evaluateEverySteps: train.evaluateEverySteps,
+    checkpointEverySteps: train.checkpointEverySteps,
+  };
+  return { ...training, start: await startOf(training) };
+}
+
+/** Batches that a step sees: those of the player that sees most. */
+export const batchesPerStep = (players: Training["players"]): number =>
+  Math.max(...players.map(({ updates = 1 }) => updates));
+
+/** The step before which `epochs` epochs are over, each of which ends when all batches have been seen. */
+export const stepOfEpoch = (
+  epochs: number,
+  players: Training["players"],
+  { stepsPerEpoch }: Pick<RunData["dataset"], "stepsPerEpoch">,
+): number => Math.ceil((epochs * stepsPerEpoch) / batchesPerStep(players));
+
+/** The probes of these names, less those whose rows are among another's. */
+export function recordingProbes(names: readonly string[]): Probe[] {
+  const named = names.map((name) => lookup<Probe>("probe", probes, name));
+  const covered = new Set(named.flatMap(({ covers }) => covers ?? []));
+  return named.filter(({ name }) => !covered.has(name));
+}
+
+/** Which steps are measured: every n-th, or 0, 1, 2, 4, 8 ..., and the last of `steps` in any case. */
+export function probeSchedule({ everySteps }: RunConfig["probes"], steps: number): (step: number) => boolean {
+  const isDue = (step: number): boolean => (everySteps !== null ? step % everySteps === 0 : (step & (step - 1)) === 0); // 0 and the powers of two
+  return (step) => isDue(step) || step === steps - 1;
+}
