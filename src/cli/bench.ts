@@ -1,36 +1,61 @@
 // `fathom bench`: speed, as ratios to PyTorch measured in the same call, how time and memory grow with depth, and what
 // probes cost.
 
-import type { StepComparison } from "../bench.ts";
+import type { Range, StepComparison } from "../bench.ts";
 import { UserError } from "../errors.ts";
 import { exitCodes, print, unusedOut, verb } from "./verb.ts";
 
 export const bench = verb({
   usage: "bench <what>",
   summary:
-    "speed: a training step beside PyTorch's (step), time and memory against depth (depth), what probes cost (probes)",
-  positionals: { what: { type: "string", choices: ["step", "depth", "probes", "child"], demandOption: true } },
+    "speed: a training step beside PyTorch's (step), an epoch of the VAE and of the GAN (vae-epoch, gan-epoch), time and memory " +
+    "against depth (depth), what probes cost (probes)",
+  positionals: {
+    what: {
+      type: "string",
+      choices: ["step", "vae-epoch", "gan-epoch", "depth", "probes", "child"] as const,
+      demandOption: true,
+    },
+  },
   options: {
     shape: { type: "string", array: true, requiresArg: true, describe: "only these: DEPTHxWIDTH, e.g. 6x64" },
     threads: { type: "number", default: 1, requiresArg: true, describe: "threads of both sides" },
     rounds: { type: "number", default: 3, requiresArg: true, describe: "times each side is measured, in turns" },
-    steps: { type: "number", default: 8, requiresArg: true, describe: "timed steps a round" },
+    steps: { type: "number", requiresArg: true, describe: "timed steps a round: 8, and 200 of an epoch, if not given" },
     warmup: { type: "number", default: 3, requiresArg: true, hidden: true },
+    epoch: { choices: ["vae-epoch", "gan-epoch"] as const, requiresArg: true, hidden: true },
     python: { type: "string", requiresArg: true, describe: "a Python with PyTorch; python3 if not given" },
     out: unusedOut,
   },
   examples: [
     ["fathom bench step", "five shapes, ratio to PyTorch eager where a Python with torch is found"],
     ["fathom bench step --shape 6x64 --rounds 5", "one shape, more carefully"],
+    ["fathom bench vae-epoch --rounds 5", "an epoch of configs/baselines/vae-mnist.yaml, ratio to PyTorch eager"],
     ["fathom bench probes --rounds 20", "a step with the presets light, standard and full beside one without probes"],
     ["fathom bench depth", "6, 50, 100 and 200 layers a stack: compile time, time a step, peak memory"],
   ],
-  async run({ what, shape, threads, rounds, steps, warmup, python, quiet, json }) {
-    const { compareStep, conditions, depthShapes, findTorch, stepShapes, timeInChild, timeProbes, timeSteps } =
-      await import("../bench.ts");
+  async run({ what, shape, threads, rounds, steps: given, warmup, epoch, python, quiet, json }) {
+    const {
+      compareEpoch,
+      compareStep,
+      conditions,
+      depthShapes,
+      findTorch,
+      stepShapes,
+      timeEpoch,
+      timeInChild,
+      timeProbes,
+      timeSteps,
+    } = await import("../bench.ts");
     const { median } = await import("../statistics.ts");
     const { table } = await import("./table.ts");
     const shapes = shape?.map(parseShape);
+    const isEpoch = what === "vae-epoch" || what === "gan-epoch";
+    if (isEpoch && shapes)
+      throw new UserError(
+        `--shape: expected none with ${what}, whose network is that of its configuration; leave it out`,
+      );
+    const steps = given ?? (isEpoch ? 200 : 8);
     for (const [name, count, least] of [
       ["threads", threads, 1],
       ["rounds", rounds, 1],
@@ -39,6 +64,10 @@ export const bench = verb({
     ] as const)
       if (!Number.isInteger(count) || count < least)
         throw new UserError(`--${name}: expected a whole number, at least ${least}, got ${count}`);
+    if (what === "child" && epoch) {
+      console.log(JSON.stringify(await timeEpoch(epoch, threads, steps)));
+      return exitCodes.done;
+    }
     if (what === "child") {
       if (shapes?.length !== 1)
         throw new UserError("bench child: expected one --shape; it is what `bench step` starts");
@@ -93,8 +122,7 @@ export const bench = verb({
       const under =
         `${facts.cpu}, ${facts.cores} cores, load ${facts.loadBefore.toFixed(2)} before; ${threads} thread(s); what a measured step takes ` +
         `beyond one without probes, in turns in one process, each compared with its own round: median (lowest to highest) of ` +
-        `${rounds} rounds. Steps between measurements: ${presetRhythms}, unless told otherwise. The optimizer adds up the moments of ` +
-        `every update as it goes, in steps without probes too`;
+        `${rounds} rounds. Steps between measurements: ${presetRhythms}, unless told otherwise`;
       print({ quiet, json }, { ...facts, lines }, () => {
         return `${table(["layers, width", "ms/step without", ...names], rows)}\n${under}`;
       });
@@ -104,14 +132,30 @@ export const bench = verb({
     const facts = conditions(threads, rounds, torch?.version ?? null);
     sayIfBusy(facts);
     if (!torch) say("no Python with PyTorch found (python3 -c 'import torch'): no ratios; --python names one");
+    const range = (spread: Range | undefined, digits: number): string =>
+      spread ? `${spread.median.toFixed(digits)} (${spread.min.toFixed(digits)}-${spread.max.toFixed(digits)})` : "-";
+    const machine =
+      `${facts.cpu}, ${facts.cores} cores, load ${facts.loadBefore.toFixed(2)} before; ${threads} thread(s); ` +
+      `PyTorch ${facts.torch ?? "not found"}, eager`;
+    if (isEpoch) {
+      say(`timing ${what} ...`);
+      const line = await compareEpoch(what, { threads, rounds, steps, python: torch?.python });
+      const row = [what, range(line.fathom, 2), range(line.torch, 2), range(line.ratio, 2)];
+      const under =
+        `${machine}; ${line.parameters} parameters, ${line.steps} steps an epoch, scaled from the mean of ${steps} timed after 20 of ` +
+        `warm-up: batches drawn, Adam, gradient norm of every parameter at every step; fathom's probes as its configuration has ` +
+        `them; no evaluation; median (lowest-highest) of ${rounds} rounds`;
+      print({ quiet, json }, { ...facts, timedSteps: steps, lines: [line] }, () => {
+        return `${table(["what", "fathom s/epoch", "PyTorch s/epoch", "ratio"], [row])}\n${under}`;
+      });
+      return exitCodes.done;
+    }
     const lines: StepComparison[] = [];
     for (const s of shapes ?? stepShapes) {
       say(`timing ${s.depth}+${s.depth} layers, width ${s.width} ...`);
       lines.push(await compareStep(s, { threads, rounds, steps, python: torch?.python }));
     }
     print({ quiet, json }, { ...facts, lines }, () => {
-      const range = (spread: { median: number; min: number; max: number } | undefined, digits: number): string =>
-        spread ? `${spread.median.toFixed(digits)} (${spread.min.toFixed(digits)}-${spread.max.toFixed(digits)})` : "-";
       const rows = lines.map(({ depth, width, fathom, torch, ratio }) => [
         `${depth}+${depth}, ${width}`,
         range(fathom, 1),
@@ -119,8 +163,7 @@ export const bench = verb({
         range(ratio, 2),
       ]);
       const under =
-        `${facts.cpu}, ${facts.cores} cores, load ${facts.loadBefore.toFixed(2)} before; ${threads} thread(s); ` +
-        `PyTorch ${facts.torch ?? "not found"}, eager; batch 32 x 32 tokens, vocabulary 4000, Adam, the default probes on; ` +
+        `${machine}; batch 32 x 32 tokens, vocabulary 4000, Adam, the default probes on; ` +
         `median (lowest-highest) of ${rounds} rounds of ${steps} steps`;
       return `${table(["layers, width", "fathom ms/step", "PyTorch ms/step", "ratio"], rows)}\n${under}`;
     });

@@ -1,6 +1,7 @@
 // `fathom compare`: final values over seeds, one line a configuration.
 
 import { groupBy, spreadOf, type Spread } from "../statistics.ts";
+import type { ExperimentRun } from "../runs/experiment.ts";
 import type { RunRow } from "../types.ts";
 import { exitCodes, findFolder, print, verb } from "./verb.ts";
 
@@ -13,6 +14,8 @@ export interface Comparison {
   readonly finalTrainLoss: Spread;
   readonly finalDevLoss: Spread;
   readonly bestDevLoss: Spread;
+  /** What was measured of the test images at the end, by name: `nll`, `parzen` ... */
+  readonly finals: Readonly<Record<string, Spread>>;
 }
 
 export const compare = verb({
@@ -36,10 +39,7 @@ export const compare = verb({
     const tables = await import("./table.ts");
     const comparisons = dirs.flatMap((dir) => {
       const { name, runs } = readExperiment(findFolder(dir, out));
-      return compareRows(
-        name,
-        runs.map(({ row }) => row),
-      );
+      return compareRuns(name, runs);
     });
     print({ quiet, json }, comparisons, () => text(comparisons, tables));
     return exitCodes.done;
@@ -47,10 +47,13 @@ export const compare = verb({
 });
 
 /** Groups runs that differ by seed alone. A diverged run has no final loss worth averaging: it is counted, not averaged. */
-export function compareRows(experiment: string, rows: readonly RunRow[]): Comparison[] {
-  const groups = groupBy(rows, (row) => JSON.stringify(row.config));
-  return [...groups.values()].map((group) => {
-    const done = group.filter((row) => row.status === "done");
+export function compareRuns(experiment: string, runs: readonly Pick<ExperimentRun, "row" | "finals">[]): Comparison[] {
+  const groups = groupBy(runs, ({ row }) => JSON.stringify(row.config));
+  return [...groups.values()].map((members) => {
+    const group = members.map(({ row }) => row);
+    const ended = members.filter(({ row }) => row.status === "done");
+    const done = ended.map(({ row }) => row);
+    const names = [...new Set(ended.flatMap(({ finals }) => Object.keys(finals)))];
     return {
       experiment,
       config: group[0]!.config,
@@ -58,12 +61,17 @@ export function compareRows(experiment: string, rows: readonly RunRow[]): Compar
       finalTrainLoss: spreadOf(done.map((row) => row.finalTrainLoss)),
       finalDevLoss: spreadOf(done.map((row) => row.finalDevLoss)),
       bestDevLoss: spreadOf(done.map((row) => row.bestDevLoss)),
+      finals: Object.fromEntries(names.map((name) => [name, spreadOf(ended.map(({ finals }) => finals[name] ?? NaN))])),
     };
   });
 }
 
+/** The measured numbers that the table has room for, in this order; `--json` has all. */
+const shownFinals = ["nll", "parzen", "frechet-distance", "modes", "active-units"];
+
 function text(comparisons: readonly Comparison[], { figure, table }: typeof import("./table.ts")): string {
   const keys = [...new Set(comparisons.flatMap((c) => Object.keys(c.config)))];
+  const finals = shownFinals.filter((name) => comparisons.some((c) => name in c.finals));
   const several = new Set(comparisons.map((c) => c.experiment)).size > 1;
   const spread = ({ mean, sd }: Spread): string =>
     Number.isNaN(sd) ? figure(mean) : `${figure(mean)} ± ${sd.toPrecision(2)}`;
@@ -76,8 +84,17 @@ function text(comparisons: readonly Comparison[], { figure, table }: typeof impo
     spread(c.finalTrainLoss),
     spread(c.finalDevLoss),
     spread(c.bestDevLoss),
+    ...finals.map((name) => (c.finals[name] ? spread(c.finals[name]) : "-")),
   ]);
-  const head = [...(several ? ["experiment"] : []), ...keys, "runs", "train loss", "dev loss", "best dev loss"];
-  const note = "losses in nats a target token at the last step; mean ± standard deviation over the seeds that are done";
+  const losses = ["train loss", "dev loss", "best dev loss"];
+  const head = [
+    ...(several ? ["experiment"] : []),
+    ...keys,
+    "runs",
+    ...losses,
+    ...finals.map((name) => `test ${name}`),
+  ];
+  const note =
+    "losses at the last step in nats, a target token or an image (a GAN has none); mean ± standard deviation over the seeds that are done";
   return `${table(head, rows)}\n\n${note}`;
 }

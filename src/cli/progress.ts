@@ -58,9 +58,10 @@ function bars(): ProgressView {
   };
 }
 
-const describe = ({ step, steps, loss, gradientNorm, stepsPerSecond, secondsLeft }: Progress): string =>
+const describe = ({ step, steps, loss, gradientNorm, stepsPerSecond, secondsLeft, doing }: Progress): string =>
+  doing ??
   `step ${step}/${steps}  loss ${number(loss)}  gradient ${number(gradientNorm)}  ` +
-  `${number(stepsPerSecond)} steps/s  ${duration(secondsLeft)} left`;
+    `${number(stepsPerSecond)} steps/s  ${duration(secondsLeft)} left`;
 
 const number = (value: number): string => (Number.isFinite(value) ? value.toPrecision(4) : String(value));
 

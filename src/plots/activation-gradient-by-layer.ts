@@ -16,7 +16,7 @@ export const activationGradientByLayer: Plot = {
     "Each point is the L2 norm of one batch's gradient with respect to the residual stream after one layer: the error signal itself, before it meets that layer's parameters. " +
     "Level lines mean that what the layers above pass down is neither damped nor amplified. A straight slope on this log scale is a constant factor a layer, so that twice the depth squares the loss of signal. " +
     "This profile and that of the parameter gradients may slope in opposite directions, since a layer's parameter gradient is the error times its input: read both. " +
-    "The encoder receives its error through the decoder's cross-attention alone.",
+    "A transformer's encoder receives its error through the decoder's cross-attention alone. Of a GAN, `generator: discriminator` is the discriminator's stream under the generator's loss, which reaches the generator through it.",
   requires: ["activation-gradient"],
   spec: (data) => profileGrid(data, measure, { title: title(data), axisTitle: "‖dL/dx‖ (nats/unit)" }),
 };

@@ -18,5 +18,6 @@ export const attentionLogit: Plot = {
     "Each point is the largest attention score q·k / √K before the softmax in one layer, over its heads and one batch, masked keys left out. " +
     "A few units are healthy. Growth to tens and beyond makes rows one-hot, starves queries and keys of gradient, and goes before divergence at large learning rates (Wortsman et al. 2023).",
   requires: ["attention-logit"],
+  of: ["transformer"],
   spec: (data) => profileGrid(data, measure, { title: title(data), axisTitle: "largest logit", scale: "linear" }),
 };

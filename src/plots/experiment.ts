@@ -1,6 +1,7 @@
 // What figures and reports are made from: the rows that runs left, and nothing else. Here runs are sorted into panels
 // (the scheme, where it varies) and lines (the depth, where it varies); what remains are seeds, which make bands.
 
+import type { LatentPoint, SamplePicture } from "../runs/samples.ts";
 import type { LayerRow, MetricRow, ReadingRow, RunRow } from "../types.ts";
 import { distinct } from "../statistics.ts";
 
@@ -13,6 +14,20 @@ export interface RunData {
   readonly readings?: readonly ReadingRow[];
   /** The kind of its learning-rate schedule, e.g. `linear-ramp`, where it is known. */
   readonly schedule?: string;
+  /** What its model is; a transformer where it is not given. */
+  readonly model?: ModelFacts;
+  /** The pictures it left, and the latent means of test images; none if not given. */
+  readonly samples?: readonly SamplePicture[];
+  readonly latent?: readonly LatentPoint[];
+}
+
+/** What figures and sentences have to know of a run's model. */
+export interface ModelFacts {
+  readonly kind: "transformer" | "vae" | "gan";
+  /** Of images: what became of their grey values. */
+  readonly binarization?: string;
+  /** Steps that are one pass over the training data, where known. */
+  readonly stepsPerEpoch?: number;
 }
 
 /** The rows of an experiment. */
@@ -40,6 +55,39 @@ export interface Layout {
 const schemeKey = "model.residual";
 const depthKey = "model.depth";
 const isDepth = (key: string): boolean => key === depthKey || key.startsWith(`${depthKey}.`);
+
+/** Whether all runs are of a kind of model. */
+export const areAll = (data: ExperimentData, ...kinds: ModelFacts["kind"][]): boolean =>
+  data.runs.length > 0 && data.runs.every(({ model }) => kinds.includes(model?.kind ?? "transformer"));
+
+/** How losses are called. */
+export interface LossWords {
+  readonly unit: string;
+  /** The loss that is reached without a look at the input: as a line, short, and what it is. */
+  readonly line: string;
+  readonly entropy: string;
+  readonly definition: string;
+  /** What stands before its number in a sentence. */
+  readonly lineIs: string;
+}
+
+/** The words for the losses of an experiment. */
+export const lossWords = (data: ExperimentData): LossWords =>
+  areAll(data, "vae", "gan")
+    ? {
+        unit: "nats an image",
+        line: "line of the best model without input",
+        entropy: "best model without input",
+        definition: "loss of the best model without input, which knows the mean of each pixel alone",
+        lineIs: "the line, the loss of the best model without input, is",
+      }
+    : {
+        unit: "nats a target token",
+        line: "unigram line",
+        entropy: "unigram entropy",
+        definition: "unigram entropy of the training targets, the loss of the best model that ignores its input",
+        lineIs: "the unigram entropy is",
+      };
 
 /** The layout of an experiment; panels in order of the runs, lines by number where they are numbers. */
 export function layoutOf(data: ExperimentData): Layout {
@@ -85,7 +133,7 @@ export function depthOf(layout: Layout, row: RunRow): number | undefined {
  *  the axis, the second belongs to the series. */
 export function seriesByDepth(layout: Layout, row: RunRow): string {
   const second = layout.lineOf(row).split("+")[1];
-  return [layout.panelOf(row), second === undefined ? "" : `decoder ${second}`]
+  return [layout.panelOf(row), second === undefined ? "" : `${humanised(layout.lineKeys[1] ?? "decoder")} ${second}`]
     .filter((part) => part !== "")
     .join(" · ");
 }

@@ -218,7 +218,7 @@ export const gradientHeatmap: Plot = {
   summary: "parameter-gradient norm of every layer (up) at every step (right), log colour",
   title,
   caption:
-    "Each panel is one run: steps go right, layers go up from encoder layer 1 to the last decoder layer, above the white line, next to the loss. Bright is a large gradient, dark a small one; the scale is logarithmic and shared by all panels. " +
+    "Each panel is one run: steps go right, layers go up from the first layer of the encoder, or generator, to the last of the decoder, or discriminator, above the white line, next to the loss. Bright is a large gradient, dark a small one; the scale is logarithmic and shared by all panels. " +
     "Healthy is a picture without strong vertical colour gradient that fades evenly as the loss falls. A dark lower part means that little error reaches the layers farthest from the loss; bright vertical streaks are steps with outlying batches; " +
     "a sudden step to bright or dark in all layers at once is an instability or a collapse. Blank is what was not recorded, zero or not finite.",
   requires: ["parameter-gradient"],

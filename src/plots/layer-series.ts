@@ -4,11 +4,12 @@
 
 import type { LayerRow, Quantity, ReadingQuantity } from "../types.ts";
 import type { RunData } from "./experiment.ts";
-import { groupBy, mean, median } from "../statistics.ts";
+import { distinct, groupBy, mean, median } from "../statistics.ts";
 
 /** One layer's values over the recorded steps, in order of steps. */
 export interface LayerSeries {
-  /** The stack, with the player before it where there are several: `encoder`, `generator: hidden`. */
+  /** The stack; where there are several players, that of another with the player before it: `generator` is that player's own,
+   *  `generator: discriminator` what its loss gives the stack of the other. */
   readonly stack: string;
   /** Counted from 0; -1 for what belongs to no layer. */
   readonly layer: number;
@@ -18,7 +19,7 @@ export interface LayerSeries {
 }
 
 /** The order in which signal passes the stacks; others follow as they appear. */
-const flow = ["embedding", "encoder", "decoder", "generator", "discriminator", "output"];
+const flow = ["embedding", "encoder", "latent", "decoder", "generator", "discriminator", "output"];
 
 /** The parameter that stands for the whole of a layer, of quantities whose other rows are parts of it. */
 export const wholeLayer = new Map<Quantity | ReadingQuantity, string>([
@@ -47,19 +48,27 @@ export function layerSeries(run: RunData, quantity: Quantity, numbered = true): 
   const squares = new Map<string, { stack: string; layer: number; byStep: Map<number, number> }>();
   for (const row of run.layers) {
     if ((row.layer !== "") !== numbered || !counts(row, quantity)) continue;
-    const stack = players.size > 1 ? `${row.player}: ${row.stack}` : row.stack;
+    const stack = stackName(row, players.size);
     const key = `${stack}/${row.layer}`;
     let entry = squares.get(key);
     if (!entry) squares.set(key, (entry = { stack, layer: row.layer === "" ? -1 : row.layer, byStep: new Map() }));
     entry.byStep.set(row.step, (entry.byStep.get(row.step) ?? 0) + row.l2 ** 2);
   }
+  // Stacks of one name, of two players, stay apart and in the order in which they came.
+  const order = distinct([...squares.values()].map(({ stack }) => stack));
   return [...squares.values()]
-    .sort((a, b) => flowIndex(a.stack) - flowIndex(b.stack) || a.layer - b.layer)
+    .sort(
+      (a, b) =>
+        flowIndex(a.stack) - flowIndex(b.stack) || order.indexOf(a.stack) - order.indexOf(b.stack) || a.layer - b.layer,
+    )
     .map(({ stack, layer, byStep }) => {
       const steps = [...byStep.keys()].sort((a, b) => a - b);
       return { stack, layer, steps, values: steps.map((step) => Math.sqrt(byStep.get(step)!)) };
     });
 }
+
+const stackName = ({ player, stack }: Pick<LayerRow, "player" | "stack">, players: number): string =>
+  players > 1 && player !== stack ? `${player}: ${stack}` : stack;
 
 function flowIndex(stack: string): number {
   const index = flow.indexOf(stack.split(": ").at(-1)!.split(" ")[0]!);
@@ -94,7 +103,7 @@ export function readingSeries(
   const rows = (run.readings ?? []).filter((row) => row.quantity === quantity && row.layer !== "");
   const players = new Set(rows.map((row) => row.player));
   const stackOf = ({ player, stack, component }: (typeof rows)[number]): string =>
-    `${players.size > 1 ? `${player}: ` : ""}${stack}${bySublayer ? ` ${component}` : ""}`;
+    `${stackName({ player, stack }, players.size)}${bySublayer ? ` ${component}` : ""}`;
   const groups = [...groupBy(rows, (row) => `${stackOf(row)}/${row.layer}`).values()];
   return groups
     .map((same): LayerSeries => {

@@ -1,5 +1,12 @@
 import type { TopLevelSpec } from "vega-lite";
-import { configurationName, layoutOf, type ExperimentData, type Layout, type RunData } from "./experiment.ts";
+import {
+  configurationName,
+  layoutOf,
+  lossWords,
+  type ExperimentData,
+  type Layout,
+  type RunData,
+} from "./experiment.ts";
 import { rampCurve, rampLimit, type RampCurve, type RampEnd, type RampLimit, rises } from "./learning-rate-ramp.ts";
 import type { Plot } from "./plot.ts";
 import { distinct, extent, groupBy, logMedian, quantile, round } from "../statistics.ts";
@@ -142,7 +149,7 @@ function spec(data: ExperimentData): TopLevelSpec {
   const y = {
     field: "loss",
     type: "quantitative",
-    title: "training loss (nats a target token)",
+    title: `training loss (${lossWords(data).unit})`,
     scale: { domain, nice: false, zero: false },
     axis: { tickCount: 6 },
   };
@@ -218,5 +225,6 @@ export const learningRateLimit: Plot = {
     "A healthy scheme goes on falling to the right; at high rates some climb belongs to the noise of large steps, and the rule counts it once it exceeds 0.3 nats for good, or more where batches are noisier. " +
     "The rate depends on how long the ramp is: compare schemes on equal ramps, not with published rates.",
   requires: ["loss", "learning-rate ramp"],
+  of: ["transformer", "vae"],
   spec,
 };

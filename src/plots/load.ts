@@ -1,9 +1,11 @@
 // From an experiment's folder to the rows that figures and reports are made of.
 
 import { readExperiment, type ExperimentRun } from "../runs/experiment.ts";
+import { readRun } from "../runs/run-folder.ts";
+import { readLatent, readSamples } from "../runs/samples.ts";
 import { readLayers, readMetrics, readReadings } from "../runs/tables.ts";
 import type { LayerRow } from "../types.ts";
-import type { ExperimentData } from "./experiment.ts";
+import type { ExperimentData, ModelFacts } from "./experiment.ts";
 import { counts, wholeLayer } from "./layer-series.ts";
 
 /** An experiment's rows, and its runs with their folders and configurations. */
@@ -28,9 +30,22 @@ export function loadExperiment(experimentDir: string): LoadedExperiment {
         readLayers(dir, (identity) => identity.quantity !== "activation" && counts(identity, identity.quantity)),
       ),
       readings: readReadings(dir),
+      model: modelFacts(dir, config),
+      samples: readSamples(dir),
+      latent: readLatent(dir),
     })),
   };
   return { data, runs };
+}
+
+function modelFacts(dir: string, { model, data, train }: ExperimentRun["config"]): ModelFacts {
+  const batches = Number(readRun(dir)?.details["stepsPerEpoch"] ?? NaN);
+  const updates = "discriminator" in train ? train.discriminator.updates : 1;
+  return {
+    kind: model.kind,
+    ...("binarization" in data && { binarization: data.binarization }),
+    ...(batches > 0 && { stepsPerEpoch: batches / updates }),
+  };
 }
 
 /** One row for each step, layer and quantity: l2 and max over the rows, rms from their counts. */

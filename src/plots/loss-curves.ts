@@ -1,26 +1,11 @@
 import type { TopLevelSpec } from "vega-lite";
-import type { MetricRow } from "../types.ts";
-import { layoutOf, type ExperimentData, type RunData } from "./experiment.ts";
+import { curvesOf } from "./curves.ts";
+import { layoutOf, lossWords, type ExperimentData } from "./experiment.ts";
 import type { Plot } from "./plot.ts";
 import { configurationsOf, seedNotes } from "./profile.ts";
-import { distinct, extent, groupBy, median, quantile, round, smoothed, thinned } from "../statistics.ts";
+import { distinct, extent, groupBy, quantile, round } from "../statistics.ts";
 import { frame, lineLegend, lineScales } from "./style.ts";
 import { outcomeWords } from "./verdict.ts";
-
-/** Points drawn a curve; what lies between them is smoothed over, not skipped. */
-const pointsDrawn = 150;
-
-interface Curve {
-  readonly panel: string;
-  readonly line: string;
-  readonly split: "train" | "dev";
-  readonly kind: "seeds" | "diverged";
-  readonly seed: number | null;
-  readonly step: readonly number[];
-  readonly value: readonly number[];
-  readonly low: readonly number[];
-  readonly high: readonly number[];
-}
 
 /** `post-ln: learns at depth 2, 6; at the unigram line at depth 12. pre-ln: learns at every depth`. */
 function title(data: ExperimentData): string {
@@ -29,7 +14,12 @@ function title(data: ExperimentData): string {
   const axis = layout.lineTitle.replace(/ \(.*\)$/, "");
   const parts = layout.panels.map((panel) => {
     const inPanel = configurations.filter((configuration) => configuration.panel === panel);
-    const byOutcome = groupBy(inPanel, (configuration) => outcomeWords(configuration.runs.map((run) => run.row)));
+    const byOutcome = groupBy(inPanel, (configuration) =>
+      outcomeWords(
+        configuration.runs.map((run) => run.row),
+        lossWords(data).line,
+      ),
+    );
     const what = [...byOutcome].map(([words, same]) => {
       if (layout.lineTitle === "") return words;
       const all = byOutcome.size === 1 && same.length > 1;
@@ -40,52 +30,11 @@ function title(data: ExperimentData): string {
   return parts.length <= 4 ? parts.join(". ") : `${parts.slice(0, 3).join(". ")}. And ${parts.length - 3} more`;
 }
 
-function lossOf(run: RunData, split: "train" | "dev"): MetricRow[] {
-  return run.metrics.filter((row) => row.name === "loss" && row.split === split).sort((a, b) => a.step - b.step);
-}
-
-/** The curves of a configuration and split: its sound runs together over the steps they share, diverged ones each. */
-function curves(panel: string, line: string, runs: readonly RunData[], split: "train" | "dev"): Curve[] {
-  const measured = runs.map((run) => {
-    const rows = lossOf(run, split).filter((row) => Number.isFinite(row.value));
-    const radius = split === "train" ? Math.floor(rows.length / 100) : 0;
-    const values = smoothed(
-      rows.map((row) => row.value),
-      radius,
-    );
-    return { run, byStep: new Map(rows.map((row, i) => [row.step, values[i]!])) };
-  });
-  const sound = measured.filter(({ run, byStep }) => run.row.status !== "diverged" && byStep.size > 0);
-  const diverged = measured.filter(({ run, byStep }) => run.row.status === "diverged" && byStep.size > 0);
-  const curve = (part: typeof measured, kind: Curve["kind"], seed: number | null): Curve => {
-    const steps = distinct(part.flatMap(({ byStep }) => [...byStep.keys()])).sort((a, b) => a - b);
-    const kept = thinned(steps.length, pointsDrawn).map((i) => steps[i]!);
-    const values = kept.map((step) =>
-      part.map(({ byStep }) => byStep.get(step)).filter((value) => value !== undefined),
-    );
-    return {
-      panel,
-      line,
-      split,
-      kind,
-      seed,
-      step: kept,
-      value: values.map((all) => round(median(all))),
-      low: values.map((all) => round(extent(all)[0])),
-      high: values.map((all) => round(extent(all)[1])),
-    };
-  };
-  return [
-    ...(sound.length > 0 ? [curve(sound, "seeds", null)] : []),
-    // Of a diverged run the few dev losses would only double its line.
-    ...(split === "train" ? diverged.map((one) => curve([one], "diverged", one.run.row.seed)) : []),
-  ];
-}
-
 function spec(data: ExperimentData): TopLevelSpec {
   const layout = layoutOf(data);
+  const words = lossWords(data);
   const all = configurationsOf(data, layout).flatMap(({ panel, line, runs }) =>
-    (["train", "dev"] as const).flatMap((split) => curves(panel, line, runs, split)),
+    (["train", "dev"] as const).flatMap((split) => curvesOf(runs, { name: "loss", split }, { panel, line })),
   );
   const unigram = layout.panels.flatMap((panel) => {
     const entropies = data.runs.filter((run) => layout.panelOf(run.row) === panel).map((run) => run.row.unigramEntropy);
@@ -121,7 +70,7 @@ function spec(data: ExperimentData): TopLevelSpec {
   const y = (field: string): object => ({
     field,
     type: "quantitative",
-    title: "loss (nats a target token)",
+    title: `loss (${words.unit})`,
     scale: { domain, nice: false, zero: false },
     axis: { tickCount: 6 },
   });
@@ -139,7 +88,7 @@ function spec(data: ExperimentData): TopLevelSpec {
   ];
   const only = (condition: string): object[] => [{ filter: condition }];
   const notes = [
-    "Thin: train (moving mean over 2 % of the steps); thick with points: dev; dashed across: unigram entropy.",
+    `Thin: train (moving mean over 2 % of the steps); thick with points: dev; dashed across: ${words.entropy}.`,
     ...seedNotes(data, "dashed: train, × where it ended", ""),
     ...(beyond > 0 ? [`${beyond} values above the axis not drawn.`] : []),
   ];
@@ -205,7 +154,7 @@ function spec(data: ExperimentData): TopLevelSpec {
         {
           transform: [
             { filter: "datum.kind === 'unigram'" },
-            { calculate: "'unigram entropy ' + format(datum.value, '.2f')", as: "label" },
+            { calculate: `'${words.entropy} ' + format(datum.value, '.2f')`, as: "label" },
           ],
           mark: { type: "text", align: "right", baseline: "top", dy: 4, fontSize: 11, color: "currentColor" },
           encoding: { x: { datum: lastStep, type: "quantitative" }, y: y("value"), text: { field: "label" } },
@@ -221,9 +170,10 @@ export const lossCurves: Plot = {
   summary: "train and dev loss by step, with the unigram-entropy line",
   title,
   caption:
-    "Loss in nats a target token. The dashed line is the unigram entropy: the loss of the best model that ignores its input and knows only how frequent each token is. " +
-    "A healthy curve falls through that line and goes on falling; one that settles on it has learnt token frequencies and nothing else, which is how a transformer whose signal does not pass usually fails. " +
+    "Loss in nats, a target token of a translation or an image. The dashed line is the loss of the best model that ignores its input and knows only how frequent each token is (the unigram entropy), or each pixel. " +
+    "A healthy curve falls through that line and goes on falling; one that settles on it has learnt these frequencies and nothing else, which is how a transformer whose signal does not pass usually fails. " +
     "Dev above train by a growing gap is overfitting. A curve that ends in × left the finite numbers there.",
   requires: ["loss"],
+  of: ["transformer", "vae"],
   spec,
 };

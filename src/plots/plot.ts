@@ -3,7 +3,7 @@
 import type { TopLevelSpec } from "vega-lite";
 import type { Member } from "../registry.ts";
 import type { Quantity, ReadingQuantity } from "../types.ts";
-import { depthOf, layoutOf, type ExperimentData } from "./experiment.ts";
+import { depthOf, layoutOf, type ExperimentData, type ModelFacts } from "./experiment.ts";
 import { counts } from "./layer-series.ts";
 import { rampCurve, rises } from "./learning-rate-ramp.ts";
 
@@ -18,12 +18,23 @@ export interface Plot extends Member {
   /** How to read the figure and what healthy looks like: what stands below it. */
   readonly caption: string;
   readonly requires: readonly Requirement[];
+  /** The kinds of models it is of; all if not given. */
+  readonly of?: readonly ModelFacts["kind"][];
+  /** Why it cannot be drawn beyond that, in words; undefined where it can. */
+  lacks?(data: ExperimentData): string | undefined;
   /** A Vega-Lite specification that holds its data. Call it where `unmet` gives nothing. */
   spec(data: ExperimentData): TopLevelSpec;
 }
 
+const kindNames = { transformer: "a transformer", vae: "a VAE", gan: "a GAN" } as const;
+
+/** Whether a plot is of a kind of model that is there. */
+export const isOf = ({ of }: Plot, { runs }: ExperimentData): boolean =>
+  of === undefined || runs.length === 0 || runs.some(({ model }) => of.includes(model?.kind ?? "transformer"));
+
 /** Why `plot` cannot be drawn of `data`, in words; undefined where it can. */
 export function unmet(plot: Plot, data: ExperimentData): string | undefined {
+  if (!isOf(plot, data)) return `it is of ${plot.of!.map((kind) => kindNames[kind]).join(" or ")}`;
   for (const requirement of plot.requires) {
     if (requirement === "varied depth") {
       const layout = layoutOf(data);
@@ -48,5 +59,5 @@ export function unmet(plot: Plot, data: ExperimentData): string | undefined {
       return `no run has recorded ${requirement} (see probes in the configuration)`;
     }
   }
-  return undefined;
+  return plot.lacks?.(data);
 }

@@ -5,7 +5,14 @@ import type { RunRow } from "../types.ts";
 import { groupBy } from "../statistics.ts";
 
 /** What became of a run. */
-export type Outcome = "learns" | "at the unigram line" | "still above the unigram line" | "diverged" | "unfinished";
+export type Outcome =
+  | "learns"
+  | "at the unigram line"
+  | "still above the unigram line"
+  | "diverged"
+  | "unfinished"
+  /** Without a loss to judge by: that of a player says nothing of how far a game has come. */
+  | "finished";
 
 /** Nats around the unigram entropy within which a loss counts as on the line: the loss of one batch or of a small dev
  *  set strays this far without the model having learnt anything from its input. */
@@ -15,7 +22,8 @@ export const unigramMargin = 0.1;
 export function outcomeOf(row: RunRow): Outcome {
   if (row.status === "diverged") return "diverged";
   const loss = finalLoss(row);
-  if (row.status !== "done" || !Number.isFinite(loss) || !Number.isFinite(row.unigramEntropy)) return "unfinished";
+  if (row.status !== "done") return "unfinished";
+  if (!Number.isFinite(loss) || !Number.isFinite(row.unigramEntropy)) return "finished";
   if (loss < row.unigramEntropy - unigramMargin) return "learns";
   return loss <= row.unigramEntropy + unigramMargin ? "at the unigram line" : "still above the unigram line";
 }
@@ -30,9 +38,13 @@ export function divergedStep(row: RunRow): number {
   return stated ? Number(stated[1]) : row.steps;
 }
 
-/** What became of a configuration's seeds: `learns`, or where they differ `learns in 1, diverged in 2 of 3 seeds`. */
-export function outcomeWords(rows: readonly RunRow[]): string {
-  const outcomes = groupBy(rows.map(outcomeOf), (outcome) => outcome);
+/** What became of a configuration's seeds: `learns`, or where they differ `learns in 1, diverged in 2 of 3 seeds`. `line` is how
+ *  the line to beat is called. */
+export function outcomeWords(rows: readonly RunRow[], line = "unigram line"): string {
+  const outcomes = groupBy(
+    rows.map((row) => outcomeOf(row).replace("unigram line", line)),
+    (outcome) => outcome,
+  );
   if (outcomes.size === 1) return [...outcomes.keys()][0]!;
   return `${[...outcomes].map(([outcome, same]) => `${outcome} in ${same.length}`).join(", ")} of ${rows.length} seeds`;
 }

@@ -4,15 +4,16 @@ import type { TopLevelSpec } from "vega-lite";
 import { byNumber, layoutOf, plain, type ExperimentData } from "../plots/experiment.ts";
 import * as registry from "../plots/index.ts";
 import { svgOf } from "../plots/picture.ts";
-import { unmet, type Plot } from "../plots/plot.ts";
+import { isOf, unmet, type Plot } from "../plots/plot.ts";
 import { distinct } from "../statistics.ts";
 import { asDrawn, chartOf, documentOf, notesOf } from "./document.ts";
+import { finalSentences, finalTable } from "./final-metrics.ts";
 import { html, raw, type Html } from "./html.ts";
 import { inlineSvg } from "./inline-svg.ts";
 import { limits, provenance, reproduction } from "./provenance.ts";
 import type { RunFacts } from "./scheme-summary.ts";
 import { schemeSection } from "./scheme-table.ts";
-import { findings, summaryKeys, summaryOf } from "./summary.ts";
+import { findings, summaryKeys, summaryOf, type Finding, type SummaryRow } from "./summary.ts";
 import { gradientTable, lossTable, runTable } from "./tables.ts";
 
 /** All that a report is made from. */
@@ -28,7 +29,17 @@ export interface ReportInput extends RunFacts {
 /** In the order in which a reader needs them: did it learn, what reached the layers, how did that change. */
 const figureOrder = [
   registry.lossCurves,
+  registry.elbo,
+  registry.ganLosses,
+  registry.ganScores,
+  registry.samplesOverTraining,
+  registry.reconstructions,
+  registry.klByDimension,
+  registry.latentTraversal,
+  registry.latentScatter,
+  registry.likelihoodEstimates,
   registry.learningRateLimit,
+  registry.ganGradients,
   registry.gradientByLayer,
   registry.gradientByDepth,
   registry.activationGradientByLayer,
@@ -50,14 +61,16 @@ export async function reportPage(input: ReportInput): Promise<string> {
   for (const [plot, spec] of specs) pictures.set(plot, inlineSvg(await svgOf(plot.name, asDrawn(spec)), plot.name));
   const kept = withinBudget(pictures);
   const figures = [...specs].map(([plot, spec]) => figure(plot, data, spec, kept.get(plot)));
-  const missing = plots.flatMap((plot) => (specs.has(plot) ? [] : `${plot.name} (${unmet(plot, data)!})`));
+  const missing = plots
+    .filter((plot) => !specs.has(plot) && isOf(plot, data))
+    .map((plot) => `${plot.name} (${unmet(plot, data)!})`);
   const main = html`<h1>${data.name}</h1>
     <p class="question">${questionOf(input)}</p>
     <p class="facts">${factsOf(input)}</p>
     <h2>What was found</h2>
-    ${findings(data).map(finding)} ${await schemeSection(input)}
+    ${findings(data).map(withFinals(data, rows)).map(finding)} ${await schemeSection(input)}
     <h2>Summary</h2>
-    ${lossTable(data, rows)} ${gradientTable(data, rows)}
+    ${finalTable(data, rows)} ${lossTable(data, rows)} ${gradientTable(data, rows)}
     <h2>Figures</h2>
     <noscript
       ><p class="note">
@@ -120,7 +133,15 @@ function factsOf({ data, records }: ReportInput): string {
   ].join(" · ");
 }
 
-const finding = ({ panel, sentences }: ReturnType<typeof findings>[number]): Html =>
+/** A finding with what was measured at the end, after what became of the loss. */
+const withFinals =
+  (data: ExperimentData, rows: readonly SummaryRow[]) =>
+  ({ panel, sentences: [first, ...rest] }: Finding): Finding => {
+    const own = rows.filter(({ configuration }) => configuration.panel === panel);
+    return { panel, sentences: [...(first === undefined ? [] : [first]), ...finalSentences(data, own), ...rest] };
+  };
+
+const finding = ({ panel, sentences }: Finding): Html =>
   html`<div class="finding">
     ${panel === "" ? "" : html`<h3>${panel}</h3>`}
     <ul>

@@ -1,12 +1,13 @@
 // What made an experiment, how to repeat it, and what its numbers cannot say.
 
 import type { RunConfig } from "../config/schema.ts";
-import { humanised, type ExperimentData } from "../plots/experiment.ts";
+import { areAll, humanised, type ExperimentData } from "../plots/experiment.ts";
 import { configurationsOf } from "../plots/profile.ts";
 import { distinct, extent } from "../statistics.ts";
 import type { Environment } from "../runs/environment.ts";
 import { keptOverrides } from "../runs/manifest.ts";
 import type { RunRecord } from "../runs/run-folder.ts";
+import { binarizationNote } from "./final-metrics.ts";
 import { html, type Html } from "./html.ts";
 import type { ReportInput } from "./page.ts";
 
@@ -102,8 +103,27 @@ export function limits(data: ExperimentData, config: RunConfig | undefined): str
     "Gradient norms are described here, not judged. Whether their imbalance is what keeps deep post-LN models from training is disputed: Liu et al. (2020) argue that it is not the root cause, so no verdict above rests on a gradient norm.",
     "Norms are of the gradient of single batches. Theory (Xiong et al. 2020) speaks of the norm of the expected gradient at initialisation, which is smaller.",
     "The profile depends on when and of what it is taken: parameter gradients and activation gradients may slope in opposite directions, and published profiles of pre-LN differ (level at initialisation, larger in early layers during training, smaller in deep ones).",
-    "The loss is that of training with the true previous tokens given; it does not measure translation.",
-    "The unigram entropy is that of the training targets; another split's may differ a little.",
+    ...ofData(data),
+  ];
+}
+
+/** What losses and metrics of these data do not say. */
+function ofData(data: ExperimentData): string[] {
+  if (!areAll(data, "vae", "gan"))
+    return [
+      "The loss is that of training with the true previous tokens given; it does not measure translation.",
+      "The unigram entropy is that of the training targets; another split's may differ a little.",
+    ];
+  return [
+    ...(areAll(data, "gan")
+      ? []
+      : [
+          `${binarizationNote(data)} A likelihood is of pixels made binary in this way; it cannot be compared with that of grey images or of images made binary otherwise.`,
+        ]),
+    "Pictures show the first images of a stream of random numbers, none is picked. They say nothing of what is never generated.",
+    ...(areAll(data, "gan")
+      ? ["A GAN has no likelihood, and its losses are those of a game: neither says how good its images are."]
+      : []),
   ];
 }
 

@@ -61,7 +61,7 @@ const schemeRecordSchema = z.looseObject({
   year: z.number(),
   finalNorm: z.boolean(),
   warmupExpected: z.boolean(),
-  constants: z.object({ encoder: constantsSchema, decoder: constantsSchema }),
+  constants: z.record(z.string(), constantsSchema),
   profiled: z.record(z.string(), z.number()).optional(),
 });
 /** A scheme as run.json describes it. */
@@ -130,7 +130,7 @@ const largest = (values: readonly number[]): number => (values.length > 0 ? exte
 
 function layersText({ configs }: RunFacts, row: ExperimentData["runs"][number]["row"]): string {
   const depth = configs.get(row.id)?.model.depth;
-  if (depth) return `${depth.encoder} + ${depth.decoder}`;
+  if (depth) return Object.values<number>(depth).join(" + ");
   const varied = plain(row.config["model.depth"]);
   return varied === "none" ? "–" : varied.includes("+") ? varied.replace("+", " + ") : `${varied} + ${varied}`;
 }
@@ -140,14 +140,16 @@ function warmupText({ train: { schedule } }: RunConfig): string {
   return schedule.kind === "linear-ramp" ? "a linear ramp" : "none";
 }
 
-/** The constants of one configuration, a symbol a piece: `alpha 1.25`, or where the stacks differ `alpha 1.25 / 1.86`, encoder
- *  and decoder; then what was measured before training, over all places and seeds. */
+/** The constants of one configuration, a symbol a piece: `alpha 1.25`, or where the stacks differ `alpha 1.25 / 1.86`, in the
+ *  order of `stacksOf`; then what was measured before training, over all places and seeds. */
 function constantTexts(described: readonly SchemeRecord[]): string[] {
   const [first] = described;
   if (!first) return [];
-  const { encoder, decoder } = first.constants;
-  const symbols = distinct([...Object.keys(encoder), ...Object.keys(decoder)]);
-  const published = symbols.map((symbol) => `${symbol} ${pair(encoder[symbol], decoder[symbol])}`);
+  const stacks = stacksOf(first);
+  const symbols = distinct(stacks.flatMap((stack) => Object.keys(first.constants[stack]!)));
+  const published = symbols.map(
+    (symbol) => `${symbol} ${together(stacks.map((stack) => first.constants[stack]![symbol]))}`,
+  );
   // `encoder/00/self-attention/omega`: first the stack, last the symbol.
   const measured = described.flatMap(({ profiled = {} }) =>
     Object.entries(profiled).map(([path, value]) => {
@@ -157,15 +159,19 @@ function constantTexts(described: readonly SchemeRecord[]): string[] {
   );
   const ranges = [...groupBy(measured, ({ symbol }) => symbol)].map(([symbol, same]) => {
     const valuesOf = (wanted: string): number[] => same.flatMap(({ stack, value }) => (stack === wanted ? value : []));
-    return `${symbol} ${pair(valuesOf("encoder"), valuesOf("decoder"))}, measured`;
+    return `${symbol} ${together(stacks.map(valuesOf))}, measured`;
   });
   return [...published, ...ranges];
 }
 
-function pair(encoder: Values | undefined, decoder: Values | undefined): string {
-  const [one, other] = [encoder, decoder].map((values) => (values === undefined ? "–" : valuesText(values)));
-  return one === other ? one! : `${one} / ${other}`;
-}
+/** The stacks a scheme was described for: `encoder`, `decoder`, or of a GAN `generator`, `discriminator`. */
+export const stacksOf = ({ constants }: Pick<SchemeRecord, "constants">): string[] => Object.keys(constants);
+
+/** What all stacks have, or each what it has. */
+const together = (stacks: readonly (Values | undefined)[]): string =>
+  distinct(stacks.map((values) => (values === undefined ? "–" : valuesText(values)))).length === 1
+    ? valuesText(stacks[0]!)
+    : stacks.map((values) => (values === undefined ? "–" : valuesText(values))).join(" / ");
 
 /** One value, or the smallest and the largest in the order in which they come. */
 function valuesText(values: Values): string {

@@ -1,7 +1,7 @@
 // The scheme comparison: a section that prints as a page of its own. A table with small pictures in its cells, since it
 // is read along a row (what became of this scheme) and down a column (where the others differ), however many rows.
 
-import { humanised } from "../plots/experiment.ts";
+import { areAll, humanised, lossWords, type ExperimentData } from "../plots/experiment.ts";
 import { svgOf } from "../plots/picture.ts";
 import type { Moment } from "../plots/layer-series.ts";
 import { profileSparkline, type SparklineOptions } from "../plots/profile-sparkline.ts";
@@ -11,7 +11,7 @@ import { distinct } from "../statistics.ts";
 import { durationText, memoryText } from "./cost-text.ts";
 import { html, raw, type Html } from "./html.ts";
 import { inlineSvg } from "./inline-svg.ts";
-import { otherKeys, schemesOf, type RunFacts, type SchemeRow, type SchemeSummary } from "./scheme-summary.ts";
+import { otherKeys, schemesOf, stacksOf, type RunFacts, type SchemeRow, type SchemeSummary } from "./scheme-summary.ts";
 import { ratioText, spreadText } from "./summary.ts";
 
 /** An outcome as this table says it, with the mark that stands before it. */
@@ -21,7 +21,13 @@ const verdicts: Record<Outcome, { readonly words: string; readonly mark: string;
   "still above the unigram line": { words: "still above unigram", mark: "△", look: "stuck" },
   diverged: { words: "diverged", mark: "✕", look: "bad" },
   unfinished: { words: "unfinished", mark: "…", look: "open" },
+  finished: { words: "finished", mark: "●", look: "open" },
 };
+
+/** How the line to beat is called where there is little room. */
+const shortLine = (data: ExperimentData): string => (areAll(data, "vae", "gan") ? "the line" : "unigram");
+
+const verdictWords = (outcome: Outcome, line: string): string => verdicts[outcome].words.replace("unigram", line);
 
 /** The section; empty where the models have no residual scheme. */
 export async function schemeSection(facts: RunFacts): Promise<Html> {
@@ -36,18 +42,19 @@ export async function schemeSection(facts: RunFacts): Promise<Html> {
   const stacks = distinct(profiles.map(({ stack }) => stack));
   const y = logAxis(profiles.flatMap(({ layers }) => layers.flatMap(({ values }) => values)));
   const keys = otherKeys(facts.data);
+  const line = shortLine(facts.data);
   const bodies: Html[] = [];
-  for (const scheme of schemes) bodies.push(await schemeBody(scheme, { keys, stacks, y, before: bodies.length }));
+  for (const scheme of schemes) bodies.push(await schemeBody(scheme, { keys, stacks, y, line, before: bodies.length }));
   return html`<section class="schemes" id="schemes">
     <h2>Schemes compared</h2>
-    ${overview(all, keys)}
+    ${overview(all, keys, line)}
     <div class="wide">
       <table class="comparison">
         <thead>
           <tr>
             <th class="number">layers</th>
             ${keys.map((key) => html`<th>${humanised(key)}</th>`)}
-            <th>constants, encoder / decoder</th>
+            <th>constants, ${constantStacks(schemes).join(" / ")}</th>
             ${
               stacks.length === 0
                 ? ""
@@ -62,9 +69,14 @@ export async function schemeSection(facts: RunFacts): Promise<Html> {
         ${bodies}
       </table>
     </div>
-    <p class="note">${notes(rows, stacks, open).join(" ")} ${hiddenNote(y.hidden).join(" ")}</p>
+    <p class="note">${notes(facts.data, rows, stacks, open).join(" ")} ${hiddenNote(y.hidden).join(" ")}</p>
   </section>`;
 }
+
+const constantStacks = (schemes: readonly SchemeSummary[]): string[] => {
+  const described = schemes.flatMap((scheme) => scheme.described ?? [])[0];
+  return described ? stacksOf(described) : ["encoder", "decoder"];
+};
 
 /** What has not begun is told in a sentence, not in rows of dashes. */
 const hasBegun = ({ summary }: SchemeRow): boolean =>
@@ -72,6 +84,7 @@ const hasBegun = ({ summary }: SchemeRow): boolean =>
 
 interface Frame extends Pick<SparklineOptions, "stacks" | "y"> {
   readonly keys: readonly string[];
+  readonly line: string;
   /** Schemes above this one: pictures are named by it. */
   readonly before: number;
 }
@@ -107,7 +120,7 @@ function aboutScheme({ described, warmups }: SchemeSummary): Html {
     </span>`;
 }
 
-async function schemeLine(row: SchemeRow, { keys, stacks, y }: Frame, id: string): Promise<Html> {
+async function schemeLine(row: SchemeRow, { keys, line, stacks, y }: Frame, id: string): Promise<Html> {
   const { summary, layers, others, constants } = row;
   const pictures =
     stacks.length === 0
@@ -126,9 +139,9 @@ async function schemeLine(row: SchemeRow, { keys, stacks, y }: Frame, id: string
     ${pictures}
     <td class="number" data-label="dev loss">
       ${spreadText(summary.devLoss)}
-      ${Number.isFinite(margin) ? html`<div class="aside">${marginText(margin)}</div>` : ""}
+      ${Number.isFinite(margin) ? html`<div class="aside">${marginText(margin, line)}</div>` : ""}
     </td>
-    <td class="verdicts" data-label="verdict">${verdictOf(row)}</td>
+    <td class="verdicts" data-label="verdict">${verdictOf(row, line)}</td>
     <td class="number" data-label="step, memory">
       ${durationText(row.stepSeconds)}
       ${Number.isFinite(row.peakMemoryBytes) ? html`<div class="aside">${memoryText(row.peakMemoryBytes)}</div>` : ""}
@@ -136,8 +149,8 @@ async function schemeLine(row: SchemeRow, { keys, stacks, y }: Frame, id: string
   </tr>`;
 }
 
-const marginText = (margin: number): string =>
-  margin >= 0 ? `${margin.toFixed(2)} below unigram` : `${(-margin).toFixed(2)} above unigram`;
+const marginText = (margin: number, line: string): string =>
+  margin >= 0 ? `${margin.toFixed(2)} below ${line}` : `${(-margin).toFixed(2)} above ${line}`;
 
 async function profileCell(row: SchemeRow, moment: Moment, options: SparklineOptions, id: string): Promise<Html> {
   const label = moment === "first" ? "gradient, first step" : "gradient, at the end";
@@ -159,9 +172,10 @@ async function profileCell(row: SchemeRow, moment: Moment, options: SparklineOpt
 }
 
 /** What became of a row's runs; with numbers where its seeds differ. */
-function verdictOf({ outcomes }: Pick<SchemeRow, "outcomes">): Html[] {
+function verdictOf({ outcomes }: Pick<SchemeRow, "outcomes">, line: string): Html[] {
   return [...outcomes].map(([outcome, count]) => {
-    const { words, mark, look } = verdicts[outcome];
+    const { mark, look } = verdicts[outcome];
+    const words = verdictWords(outcome, line);
     return html`<div class="verdict">
       <span class="${look}" aria-hidden="true">${mark}</span> ${outcomes.size > 1 ? `${words}: ${count}` : words}
     </div>`;
@@ -175,15 +189,19 @@ const legend = (stacks: readonly string[]): Html =>
 
 /** Schemes down, what varies besides across: a verdict's mark and the dev loss in each cell. Of one row or column there is
  *  nothing to see that the table does not show. */
-function overview(schemes: readonly SchemeSummary[], keys: readonly string[]): Html {
+function overview(schemes: readonly SchemeSummary[], keys: readonly string[], line: string): Html {
   const columnOf = ({ layers, others }: SchemeRow): string => [layers, ...others].join(" · ");
   const columns = distinct(schemes.flatMap(({ rows }) => rows.map(columnOf)));
+  const hasLosses = schemes.some(({ rows }) => rows.some(({ summary }) => Number.isFinite(summary.devLoss.mean)));
+  if (!hasLosses && schemes.every(({ rows }) => rows.every(({ outcomes }) => outcomes.has("finished")))) return html``;
   if (schemes.length < 2 || columns.length < 2 || columns.length > 8) return html``;
   const cell = (row: SchemeRow | undefined): Html => {
     if (!row) return html`<td></td>`;
     const marks = [...row.outcomes].map(([outcome, count]) => {
-      const { words, mark, look } = verdicts[outcome];
-      return html`<span class="${look}" title="${words}">${row.outcomes.size > 1 ? count : ""}${mark}</span>`;
+      const { mark, look } = verdicts[outcome];
+      return html`<span class="${look}" title="${verdictWords(outcome, line)}"
+        >${row.outcomes.size > 1 ? count : ""}${mark}</span
+      >`;
     });
     return html`<td class="number">${spreadText(row.summary.devLoss)} ${marks}</td>`;
   };
@@ -208,12 +226,13 @@ function overview(schemes: readonly SchemeSummary[], keys: readonly string[]): H
       </table>
     </div>
     <p class="note">
-      ${seen.map((outcome) => html`<span class="${verdicts[outcome].look}">${verdicts[outcome].mark}</span> ${verdicts[outcome].words}&ensp;`)}
+      ${seen.map((outcome) => html`<span class="${verdicts[outcome].look}">${verdicts[outcome].mark}</span> ${verdictWords(outcome, line)}&ensp;`)}
     </p>`;
 }
 
-function notes(rows: readonly SchemeRow[], stacks: readonly string[], open: number): string[] {
+function notes(data: ExperimentData, rows: readonly SchemeRow[], stacks: readonly string[], open: number): string[] {
   const entropies = rows.map(({ summary }) => summary.unigramEntropy).filter(Number.isFinite);
+  const words = lossWords(data);
   const unigram = distinct(entropies.map((value) => value.toFixed(2))).join(" or ");
   const most = Math.max(...rows.map(({ summary }) => summary.configuration.runs.length));
   const diverged = rows.some(({ outcomes }) => outcomes.has("diverged"));
@@ -223,11 +242,14 @@ function notes(rows: readonly SchemeRow[], stacks: readonly string[], open: numb
     diverged ? "Dashed: the last finite values of a run that diverged." : "",
     "End: median of the last tenth of the recorded steps.",
   ];
+  const lossNotes = [
+    `Dev loss: ${words.unit}${most > 1 ? ", mean ± sample standard deviation over the seeds that finished" : ""}${unigram === "" ? "" : `; ${words.lineIs} ${unigram}`}.`,
+    `The verdict rests on loss alone: learning is more than ${unigramMargin} nats below the ${words.entropy} at the end, stuck is within ${unigramMargin} of it.`,
+  ];
   return [
     open > 0 ? `${open} configurations have not begun and are left out of the table.` : "",
     ...(stacks.length > 0 ? recorded : ["No gradient norms were recorded."]),
-    `Dev loss: nats a target token${most > 1 ? ", mean ± sample standard deviation over the seeds that finished" : ""}${unigram === "" ? "" : `; the unigram entropy is ${unigram}`}.`,
-    `The verdict rests on loss alone: learning is more than ${unigramMargin} nats below the unigram entropy at the end, stuck is within ${unigramMargin} of it.`,
+    ...(areAll(data, "gan") ? [] : lossNotes),
     "Step time: median, evaluation left out; memory: the largest resident size of a run's process. Both depend on the machine and on what else it did.",
   ].filter((sentence) => sentence !== "");
 }

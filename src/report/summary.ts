@@ -1,6 +1,15 @@
 // The numbers of a report, and the sentences they make: one row a configuration, over its seeds.
 
-import { layoutOf, plain, humanised, type ExperimentData, type Layout, type RunData } from "../plots/experiment.ts";
+import {
+  areAll,
+  humanised,
+  layoutOf,
+  lossWords,
+  plain,
+  type ExperimentData,
+  type Layout,
+  type RunData,
+} from "../plots/experiment.ts";
 import { endCount, layerSeries, valueAt } from "../plots/layer-series.ts";
 import { configurationsOf, firstOverLast, type Configuration, type FirstOverLast } from "../plots/profile.ts";
 import { distinct, groupBy, logMedian, mean, median, spreadOf, type Spread } from "../statistics.ts";
@@ -38,10 +47,16 @@ export function summaryOf(data: ExperimentData): SummaryRow[] {
     return {
       configuration,
       values: keys.map((key) => plain(runs[0]!.row.config[key])),
-      outcome: outcomeWords(runs.map((run) => run.row)),
+      outcome: outcomeWords(
+        runs.map((run) => run.row),
+        lossWords(data).line,
+      ),
       trainLoss: spreadOf(done.map(lateTrainLoss)),
       devLoss: spreadOf(done.map((run) => run.row.finalDevLoss)),
-      unigramEntropy: median(runs.map((run) => run.row.unigramEntropy).filter(Number.isFinite)),
+      // A player's loss has no such line.
+      unigramEntropy: areAll(data, "gan")
+        ? NaN
+        : median(runs.map((run) => run.row.unigramEntropy).filter(Number.isFinite)),
       ratios: ratios.filter(
         (ratio) => ratio.configuration.panel === configuration.panel && ratio.configuration.line === configuration.line,
       ),
@@ -51,15 +66,23 @@ export function summaryOf(data: ExperimentData): SummaryRow[] {
   });
 }
 
+/** What a report says of a panel. */
+export interface Finding {
+  readonly panel: string;
+  readonly sentences: readonly string[];
+}
+
 /** The sentences of a report: for each panel what its loss did and what its gradient looks like. */
-export function findings(data: ExperimentData): { readonly panel: string; readonly sentences: readonly string[] }[] {
+export function findings(data: ExperimentData): Finding[] {
   const layout = layoutOf(data);
   const rows = summaryOf(data);
   return layout.panels.map((panel) => {
     const own = rows.filter((row) => row.configuration.panel === panel);
     return {
       panel,
-      sentences: [lossSentence(layout, own), ...gradientSentences(layout, own)].filter((sentence) => sentence !== ""),
+      sentences: [lossSentence(layout, own, lossWords(data).lineIs), ...gradientSentences(layout, own)].filter(
+        (sentence) => sentence !== "",
+      ),
     };
   });
 }
@@ -70,7 +93,7 @@ export function spreadText({ mean: centre, sd }: Spread, digits = 2): string {
   return Number.isFinite(sd) ? `${centre.toFixed(digits)} ± ${sd.toFixed(digits)}` : centre.toFixed(digits);
 }
 
-function lossSentence(layout: Layout, rows: readonly SummaryRow[]): string {
+function lossSentence(layout: Layout, rows: readonly SummaryRow[], lineIs: string): string {
   const entropies = distinct(
     rows.flatMap(({ unigramEntropy }) => (Number.isFinite(unigramEntropy) ? unigramEntropy.toFixed(2) : [])),
   );
@@ -83,9 +106,11 @@ function lossSentence(layout: Layout, rows: readonly SummaryRow[]): string {
     return `${outcome}${where}${losses.length > 0 ? ` (dev loss ${losses.join(", ")})` : ""}`;
   });
   const text = parts.join("; ");
-  const against = entropies.length > 0 ? ` The unigram entropy is ${entropies.join(" or ")}.` : "";
-  return text === "" ? "" : `${text[0]!.toUpperCase()}${text.slice(1)}.${against}`;
+  const against = entropies.length > 0 ? ` ${capital(lineIs)} ${entropies.join(" or ")}.` : "";
+  return text === "" ? "" : `${capital(text)}.${against}`;
 }
+
+const capital = (text: string): string => text[0]!.toUpperCase() + text.slice(1);
 
 function gradientSentences(layout: Layout, rows: readonly SummaryRow[]): string[] {
   const stacks = [...new Set(rows.flatMap((row) => row.ratios.map(({ stack }) => stack)))];

@@ -1,17 +1,79 @@
 // The report's tables: losses and gradients by configuration, and the runs.
 
 import { power } from "../plots/style.ts";
-import { humanised, layoutOf, type ExperimentData } from "../plots/experiment.ts";
+import { areAll, humanised, layoutOf, lossWords, type ExperimentData, type RunData } from "../plots/experiment.ts";
+import { metricAt } from "../plots/metric-panels.ts";
 import { divergedStep, unigramMargin } from "../plots/verdict.ts";
 import { stepSeconds } from "../runs/cost.ts";
 import type { RunRecord } from "../runs/run-folder.ts";
 import { durationText, memoryText } from "./cost-text.ts";
 import { html, raw, type Html } from "./html.ts";
 import { peakMemoryOf } from "./scheme-summary.ts";
+import { spreadOf, type Spread } from "../statistics.ts";
 import { ratioText, spreadText, summaryKeys, type SummaryRow } from "./summary.ts";
 
-/** What each configuration's loss came to. */
+/** What each configuration's loss came to, of a GAN those of both players. */
 export function lossTable(data: ExperimentData, rows: readonly SummaryRow[]): Html {
+  return areAll(data, "gan") ? playersTable(data, rows) : oneLossTable(data, rows);
+}
+
+/** Scores near 0 differ by orders of magnitude. */
+const scoreText = ({ mean, sd }: Spread): string =>
+  Number.isFinite(mean)
+    ? [mean, sd]
+        .filter(Number.isFinite)
+        .map((value) => sizeText(value))
+        .join(" ± ")
+    : "–";
+
+const playersColumns = [
+  ["discriminator loss", "discriminator/loss"],
+  ["generator loss", "generator/loss"],
+  ["D(x)", "discriminator/real"],
+  ["D(G(z))", "discriminator/fake"],
+] as const;
+
+function playersTable(data: ExperimentData, rows: readonly SummaryRow[]): Html {
+  const keys = summaryKeys(layoutOf(data));
+  const spread = (runs: readonly RunData[], name: string): string =>
+    scoreText(
+      spreadOf(
+        runs.filter(({ row }) => row.status === "done").map((run) => metricAt(run, { name, split: "train" }, "end")),
+      ),
+    );
+  return html`<div class="wide">
+      <table>
+        <thead>
+          <tr>
+            ${keys.map((key) => html`<th>${humanised(key)}</th>`)}
+            <th class="number">seeds</th>
+            ${playersColumns.map(([head]) => html`<th class="number">${head}</th>`)}
+            <th>outcome</th>
+            <th class="number">seconds a run</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${rows.map(
+            (row) =>
+              html`<tr>
+                ${row.values.map((value) => html`<td>${value}</td>`)}
+                <td class="number">${row.configuration.runs.length}</td>
+                ${playersColumns.map(([, name]) => html`<td class="number">${spread(row.configuration.runs, name)}</td>`)}
+                <td class="text">${row.outcome}${divergence(row)}</td>
+                <td class="number">${spreadText(row.seconds, 1)}</td>
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+    <p class="note">
+      Of the last tenth of the training steps, 20 at most; mean ± sample standard deviation over the seeds that
+      finished. No player's loss says how good the images are: neither need fall.
+    </p>`;
+}
+
+function oneLossTable(data: ExperimentData, rows: readonly SummaryRow[]): Html {
+  const words = lossWords(data);
   const keys = summaryKeys(layoutOf(data));
   return html`<div class="wide">
       <table>
@@ -21,7 +83,7 @@ export function lossTable(data: ExperimentData, rows: readonly SummaryRow[]): Ht
             <th class="number">seeds</th>
             <th class="number">train loss</th>
             <th class="number">dev loss</th>
-            <th class="number">unigram entropy</th>
+            <th class="number">${words.entropy}</th>
             <th>outcome</th>
             <th class="number">seconds a run</th>
           </tr>
@@ -32,10 +94,10 @@ export function lossTable(data: ExperimentData, rows: readonly SummaryRow[]): Ht
       </table>
     </div>
     <p class="note">
-      Losses in nats a target token; mean ± sample standard deviation over the seeds that finished. Train loss: mean
-      over the last tenth of the steps, as trained (with dropout and label smoothing where configured). A run learns
-      when its final dev loss is more than ${unigramMargin} nats below the unigram entropy of the training targets, the
-      loss of the best model that ignores its input; within ${unigramMargin} nats it is at the line.
+      Losses in ${words.unit}; mean ± sample standard deviation over the seeds that finished. Train loss: mean over the
+      last tenth of the steps, as trained (with dropout and label smoothing where configured). A run learns when its
+      final dev loss is more than ${unigramMargin} nats below the ${words.definition}; within ${unigramMargin} nats it
+      is at the line.
     </p>`;
 }
 
@@ -62,6 +124,7 @@ export function gradientTable(data: ExperimentData, rows: readonly SummaryRow[])
   const others = [...new Set(rows.flatMap((row) => [...row.unlayered.keys()]))];
   if (stacks.length + others.length === 0) return html`<p class="note">No gradient norms were recorded.</p>`;
   const keys = summaryKeys(layoutOf(data));
+  const rest = areAll(data, "vae", "gan") ? "outside its layers" : "final norm";
   const body = rows.map(
     (row) =>
       html`<tr>
@@ -81,7 +144,7 @@ export function gradientTable(data: ExperimentData, rows: readonly SummaryRow[])
           <tr>
             ${keys.map((key) => html`<th rowspan="2">${humanised(key)}</th>`)}
             ${stacks.map((stack) => html`<th colspan="2" class="group">${stack}: first layer / last</th>`)}
-            ${others.map((stack) => html`<th colspan="2" class="group">${stacks.includes(stack) ? `${stack} final norm` : stack}</th>`)}
+            ${others.map((stack) => html`<th colspan="2" class="group">${stacks.includes(stack) ? `${stack} ${rest}` : stack}</th>`)}
           </tr>
           <tr>
             ${[...stacks, ...others].map(
@@ -98,8 +161,8 @@ export function gradientTable(data: ExperimentData, rows: readonly SummaryRow[])
     </div>
     <p class="note">
       Gradient norms of single batches before clipping, over all parameters of a layer; medians over seeds; end: median
-      of the last tenth of the recorded steps, of runs that finished. Embedding, final norms and output belong to no
-      layer and are kept apart: with them, a ratio would show the scale of the embedding.
+      of the last tenth of the recorded steps, of runs that finished. Embedding, latent variable, final norms and output
+      belong to no layer and are kept apart: with them, a ratio would show the scale of the embedding.
     </p>`;
 }
 

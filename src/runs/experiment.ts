@@ -22,6 +22,8 @@ export interface ExperimentRun {
   readonly config: RunConfig;
   /** Steps it is to train in all, as far as known. */
   readonly plannedSteps: number;
+  /** What was measured of the test images at the end, by name; of numbers by sample or class the totals alone. */
+  readonly finals: Readonly<Record<string, number>>;
 }
 
 /** What an experiment's folder holds. */
@@ -58,17 +60,19 @@ export function readExperiment(dir: string): Experiment {
   };
 }
 
-/** Writes `runs.csv`: one row a run, the varied keys as columns, absent values empty. */
+/** Writes `runs.csv`: one row a run, the varied keys as columns, what was measured of the test images last, absent values
+ *  empty. */
 export function writeRunsCsv(experimentDir: string): string {
   const { varied: keys, runs } = readExperiment(experimentDir);
-  const rows = runs.map((r) => r.row);
-  const columns = ["id", "status", "seed", ...keys, ...finalColumns];
-  const lines = rows.map((row) => [
+  const measured = [...new Set(runs.flatMap(({ finals }) => Object.keys(finals)))];
+  const columns = ["id", "status", "seed", ...keys, ...finalColumns, ...measured];
+  const lines = runs.map(({ row, finals }) => [
     row.id,
     row.status,
     row.seed,
     ...keys.map((key) => row.config[key]),
     ...finalColumns.map((column) => (Number.isNaN(row[column]) ? "" : row[column])),
+    ...measured.map((name) => finals[name] ?? ""),
   ]);
   const file = join(experimentDir, "runs.csv");
   // Without the cast csv-stringify writes booleans as 1 and nothing.
@@ -98,7 +102,7 @@ function readRunRow(dir: string, varied: Varied, config: RunConfig): ExperimentR
     status: statusOf(dir),
     seed: config.seed,
     config: varied,
-    steps: losses("train").length,
+    steps: (metrics.findLast((m) => m.split === "train")?.step ?? -1) + 1,
     seconds: metrics.at(-1)?.seconds ?? 0,
     finalTrainLoss: losses("train").at(-1) ?? NaN,
     finalDevLoss: dev.at(-1) ?? NaN,
@@ -107,7 +111,10 @@ function readRunRow(dir: string, varied: Varied, config: RunConfig): ExperimentR
     engine: record?.engine ?? "",
     reason: record?.reason ?? "",
   };
-  return { dir, row, config, plannedSteps: record?.steps || (config.train.steps ?? 0) };
+  const finals = Object.fromEntries(
+    metrics.filter((m) => m.split === "test" && !m.name.includes("/")).map((m) => [m.name, m.value]),
+  );
+  return { dir, row, config, finals, plannedSteps: record?.steps || (config.train.steps ?? 0) };
 }
 
 /** A run's status, judged by what is there: `stale` is begun, not finished, and in nobody's hands. */

@@ -4,7 +4,7 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { resolver } from "../../src/config/resolve.ts";
-import type { RunConfig } from "../../src/config/schema.ts";
+import { isKind, type TransformerConfig } from "../../src/config/schema.ts";
 import type { LayerRow, MetricRow } from "../../src/types.ts";
 import { names } from "../config/names.ts";
 
@@ -12,7 +12,7 @@ import { names } from "../config/names.ts";
 export const scratch = (): string => mkdtempSync(join(tmpdir(), "fathom-runs-"));
 
 /** A small resolved configuration. */
-export function config(seed = 1, depth = 2): RunConfig {
+export function config(seed = 1, depth = 2): TransformerConfig {
   const resolved = resolver(names).resolve({
     name: "tiny",
     seed,
@@ -21,6 +21,7 @@ export function config(seed = 1, depth = 2): RunConfig {
     train: { steps: 20 },
   });
   if (!resolved.ok) throw new Error(JSON.stringify(resolved.problems));
+  if (!isKind(resolved.value, "transformer")) throw new Error("expected a transformer");
   return resolved.value;
 }
 
