@@ -1,22 +1,27 @@
 // What `fathom bench` measures. Work runs in child processes, one at a time; fathom and its peer take turns, so that a
 // machine that slows down slows both.
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { loadData } from "./build.ts";
+import { loadRun } from "./config/load.ts";
+import { loadRegistries } from "./config/registries.ts";
+import { isKind, type RunConfig } from "./config/schema.ts";
+import { loadImageSet } from "./data/images.ts";
 import { createEngine } from "./engine/select.ts";
-import { UserError } from "./errors.ts";
+import { assert, UserError } from "./errors.ts";
 import { transformer } from "./models/transformer.ts";
 import { presets } from "./probes/presets.ts";
 import { stream } from "./random.ts";
-import { recordingProbes } from "./run.ts";
+import { prepare, recordingProbes } from "./prepare.ts";
 import { openRecorder } from "./runs/events.ts";
 import { extent, median } from "./statistics.ts";
 import { initialize } from "./train/initialize.ts";
 import { createOptimizer } from "./train/optimizers.ts";
-import { playerStep, startOf, type Training } from "./train/trainer.ts";
+import { playerStep, startOf, type Training, trainStep } from "./train/trainer.ts";
 import type { Batch, Dataset } from "./types.ts";
 
 /** A network to time: encoder and decoder layers each, and width; 4 heads, feed-forward 4 x width, pre-LN. */
@@ -61,7 +66,7 @@ export async function timeSteps(shape: Shape, threads: number, steps: number, wa
       milliseconds: milliseconds.slice(1 + warmup),
       compileMilliseconds: Number(training.engine.facts()["compileMilliseconds"]),
       firstStepMilliseconds: milliseconds[0]!,
-      parameters: [...training.parameters.values()].reduce((sum, { data }) => sum + data.length, 0),
+      parameters: countParameters(training),
       peakMemory: process.resourceUsage().maxRSS * 1024,
     };
   } finally {
@@ -184,6 +189,142 @@ function syntheticBatch(): Batch {
   };
 }
 
+/** Trainings of which `bench` times an epoch: the configuration, and the same in PyTorch. */
+export const epochs = {
+  "vae-epoch": { config: "vae-mnist.yaml", peer: "torch_vae.py" },
+  "gan-epoch": { config: "gan-mnist-best.yaml", peer: "torch_gan.py" },
+} as const;
+export type EpochName = keyof typeof epochs;
+
+/** Steps before those that are timed, on either side: networks compiled, memory touched, caches filled. */
+const epochWarmup = 20;
+
+async function loadEpoch(what: EpochName, threads: number): Promise<RunConfig> {
+  const file = fileURLToPath(new URL(`../configs/baselines/${epochs[what].config}`, import.meta.url));
+  return loadRun(file, ["engine=onnx", `threads=${threads}`], await loadRegistries()).config;
+}
+
+/** What a process measured of the steps of an epoch. */
+export interface EpochTiming {
+  /** One number a step. */
+  readonly milliseconds: readonly number[];
+  readonly parameters: number;
+}
+
+/** Times training steps of this process as the configuration says: batches drawn, every player's update, gradient norms at every
+ *  step, and its probes at the steps it names, written to a file. Evaluations and checkpoints are left out. */
+export async function timeEpoch(what: EpochName, threads: number, steps: number): Promise<EpochTiming> {
+  const config = await loadEpoch(what, threads);
+  const training = await prepare(config, await loadData(config));
+  const folder = mkdtempSync(join(tmpdir(), "fathom-bench-"));
+  const recorder = openRecorder(folder);
+  try {
+    const milliseconds: number[] = [];
+    for (let step = 0; step < epochWarmup + steps; step++) {
+      const began = performance.now();
+      for (const { layers, readings } of (await trainStep(training, step)).outcomes) {
+        recorder.layers(step, layers);
+        recorder.readings(step, readings);
+      }
+      milliseconds.push(performance.now() - began);
+    }
+    return { milliseconds: milliseconds.slice(epochWarmup), parameters: countParameters(training) };
+  } finally {
+    recorder.close();
+    rmSync(folder, { recursive: true, force: true });
+    await training.engine.dispose();
+  }
+}
+
+const countParameters = ({ parameters }: Pick<Training, "parameters">): number =>
+  [...parameters.values()].reduce((sum, { data }) => sum + data.length, 0);
+
+/** One line of `bench vae-epoch` and `bench gan-epoch`. */
+export interface EpochComparison {
+  readonly what: EpochName;
+  readonly parameters: number;
+  /** Of an epoch, each of a batch. */
+  readonly steps: number;
+  /** Seconds an epoch: the mean of the timed steps of a round, times the steps of an epoch. */
+  readonly fathom: Range;
+  /** Absent where no PyTorch was found. */
+  readonly torch?: Range;
+  /** fathom / torch, round by round. */
+  readonly ratio?: Range;
+}
+
+/** What a peer of an epoch is told, as JSON: a file of grey values 0-255, its images of so many pixels, and how the network is
+ *  built and trained; `steps` are timed after `warmup`. */
+interface Peer {
+  readonly images: string;
+  readonly pixels: number;
+  readonly batch: number;
+  readonly adam: {
+    readonly learningRate: number;
+    readonly beta1: number;
+    readonly beta2: number;
+    readonly epsilon: number;
+  };
+  readonly threads: number;
+  readonly warmup: number;
+  readonly steps: number;
+  readonly latent: number;
+  /** Widths of the hidden layers: of a VAE's encoder, or of a GAN's two networks. */
+  readonly hidden?: readonly number[] | undefined;
+  readonly generator?: readonly number[] | undefined;
+  readonly discriminator?: readonly number[] | undefined;
+}
+
+/** Compares an epoch with PyTorch: `rounds` times `steps` steps, fathom then PyTorch, each in a process of its own. */
+export async function compareEpoch(
+  what: EpochName,
+  options: { threads: number; rounds: number; steps: number; python: string | undefined },
+): Promise<EpochComparison> {
+  const { threads, rounds, steps, python } = options;
+  const config = await loadEpoch(what, threads);
+  assert(!isKind(config, "transformer"), `${what}: a configuration with images`);
+  const { set, facts, dataset } = (await loadData(config)).images!;
+  const { stepsPerEpoch } = dataset;
+  const folder = mkdtempSync(join(tmpdir(), "fathom-bench-"));
+  try {
+    const images = join(folder, "images");
+    const { train } = await loadImageSet(config.data.images);
+    const pixels = set.height * set.width;
+    writeFileSync(images, train.images.subarray(0, facts.counts.train * pixels));
+    const { optimizer, batch } = config.train;
+    assert(optimizer.kind === "adam", `${what}: the peer has Adam`);
+    const shared = { images, pixels, batch: batch.images, adam: optimizer, threads, warmup: epochWarmup, steps };
+    const { latent } = config.model;
+    const peer: Peer = isKind(config, "vae")
+      ? { ...shared, latent, hidden: config.model.hidden }
+      : {
+          ...shared,
+          latent,
+          generator: config.model.generator.hidden,
+          discriminator: config.model.discriminator.hidden,
+        };
+    const secondsOf = ({ milliseconds }: EpochTiming): number =>
+      (milliseconds.reduce((sum, time) => sum + time, 0) / milliseconds.length / 1000) * stepsPerEpoch;
+    const ours: number[] = [];
+    const theirs: number[] = [];
+    let parameters = 0;
+    for (let round = 0; round < rounds; round++) {
+      const timing = await timeEpochInChild(what, threads, steps);
+      ours.push(secondsOf(timing));
+      parameters = timing.parameters;
+      if (!python) continue;
+      const torch = await runPeer<EpochTiming>(python, epochs[what].peer, [JSON.stringify(peer)]);
+      assert(torch.parameters === parameters, `${what}: ${parameters} parameters, in PyTorch ${torch.parameters}`);
+      theirs.push(secondsOf(torch));
+    }
+    const line = { what, parameters, steps: stepsPerEpoch, fathom: rangeOf(ours) };
+    if (!python) return line;
+    return { ...line, torch: rangeOf(theirs), ratio: rangeOf(ours.map((time, i) => time / theirs[i]!)) };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 /** Median, lowest and highest of several measurements. */
 export interface Range {
   readonly median: number;
@@ -250,18 +391,30 @@ export async function compareStep(
 const run = promisify(execFile);
 
 /** Runs {@link timeSteps} in a fresh process. */
-export async function timeInChild(shape: Shape, threads: number, steps: number, warmup: number): Promise<Timing> {
+export const timeInChild = (shape: Shape, threads: number, steps: number, warmup: number): Promise<Timing> =>
+  runChild<Timing>(["--shape", `${shape.depth}x${shape.width}`, "--warmup", String(warmup)], threads, steps);
+
+/** Runs {@link timeEpoch} in a fresh process. */
+const timeEpochInChild = (what: EpochName, threads: number, steps: number): Promise<EpochTiming> =>
+  runChild<EpochTiming>(["--epoch", what], threads, steps);
+
+async function runChild<T>(args: readonly string[], threads: number, steps: number): Promise<T> {
   const script = fileURLToPath(new URL("../bin/fathom.js", import.meta.url));
-  const args = [script, "bench", "child", "--shape", `${shape.depth}x${shape.width}`];
-  const counts = ["--threads", String(threads), "--steps", String(steps), "--warmup", String(warmup)];
-  const { stdout } = await run(process.execPath, [...args, ...counts]);
-  return JSON.parse(stdout) as Timing;
+  const counts = ["--threads", String(threads), "--steps", String(steps)];
+  const { stdout } = await run(process.execPath, [script, "bench", "child", ...args, ...counts]);
+  return JSON.parse(stdout) as T;
 }
 
 async function timeTorch(python: string, { depth, width }: Shape, threads: number, steps: number): Promise<number[]> {
-  const script = fileURLToPath(new URL("../scripts/peers/torch_step.py", import.meta.url));
-  const { stdout } = await run(python, [script, ...[depth, width, threads, steps].map(String)]);
-  return (JSON.parse(stdout) as { milliseconds: number[] }).milliseconds;
+  const args = [depth, width, threads, steps].map(String);
+  return (await runPeer<{ milliseconds: number[] }>(python, "torch_step.py", args)).milliseconds;
+}
+
+/** What a program of scripts/peers prints. */
+async function runPeer<T>(python: string, peer: string, args: readonly string[]): Promise<T> {
+  const script = fileURLToPath(new URL(`../scripts/peers/${peer}`, import.meta.url));
+  const { stdout } = await run(python, [script, ...args]);
+  return JSON.parse(stdout) as T;
 }
 
 /** A Python that has PyTorch, and PyTorch's version: the one named, else python3 on the path, else Debian's. */

@@ -1,0 +1,28 @@
+// The comparisons of epochs run, on both sides where a Python with PyTorch is here: `compareEpoch` itself throws where the two
+// networks have not the same number of parameters. How long anything takes is not tested. Needs the built dist/.
+import { expect, test } from "vitest";
+import { compareEpoch, findTorch } from "../src/bench.ts";
+import { fathom } from "./cli/capture.ts";
+
+/** Weights and biases of layers from size to size. */
+const parametersOf = (...sizes: number[]): number =>
+  sizes.slice(1).reduce((sum, size, i) => sum + (sizes[i]! + 1) * size, 0);
+
+test.each([
+  ["vae-epoch", 600, parametersOf(784, 500, 250, 40) + parametersOf(20, 250, 500, 784)],
+  ["gan-epoch", 550, parametersOf(100, 512, 512, 784) + parametersOf(784, 512, 256, 1)],
+] as const)("%s compares the same network", async (what, steps, parameters) => {
+  const python = (await findTorch(undefined))?.python;
+  const line = await compareEpoch(what, { threads: 1, rounds: 1, steps: 1, python });
+  expect(line).toMatchObject({ what, steps, parameters });
+  const { fathom, torch, ratio } = line;
+  expect(fathom.median).toBeGreaterThan(0);
+  expect([torch, ratio].map((range) => range !== undefined)).toEqual([python !== undefined, python !== undefined]);
+  if (torch && ratio) expect(ratio.median).toBe(fathom.median / torch.median);
+});
+
+test("an epoch takes no shape", async () => {
+  const { code, stderr } = await fathom("bench", "vae-epoch", "--shape", "6x64");
+  expect(code).toBe(2);
+  expect(stderr).toContain("--shape: expected none with vae-epoch");
+});
