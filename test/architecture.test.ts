@@ -21,7 +21,17 @@ const leaves = [
   "vectors.ts",
 ];
 /** The main paths: they tie everything together, and only the command line calls them. */
-const mains = ["bench.ts", "inspect.ts", "measure.ts", "run.ts", "verify.ts"];
+const mains = [
+  "bench.ts",
+  "build.ts",
+  "evaluate.ts",
+  "inspect.ts",
+  "measure.ts",
+  "prepare.ts",
+  "run.ts",
+  "samples.ts",
+  "verify.ts",
+];
 
 /** Folder -> folders it may import, itself and the leaves aside. A path of more parts allows that part alone. */
 const mayImport: Record<string, readonly string[]> = {
@@ -33,7 +43,7 @@ const mayImport: Record<string, readonly string[]> = {
   train: ["engine"],
   probes: [],
   data: [],
-  metrics: ["engine"],
+  metrics: ["engine", "models", "train", "data/cache.ts"],
   config: [],
   runs: ["config"],
   launchers: ["runs"],
@@ -48,6 +58,7 @@ const mayImportTypes: Record<string, readonly string[]> = {
   engine: ["probes/probe.ts"], // a tap's reading is what an engine gives and a probe takes
   train: ["probes/probe.ts", "config/schema.ts"],
   report: ["config/schema.ts"],
+  metrics: ["data/images.ts"],
 };
 
 /** Dynamic imports of our own files: of what a verb needs, so that `--help` need not load it, and of registries' names. */
@@ -56,7 +67,7 @@ const mayImportOnDemand = (file: string): boolean =>
 
 /** Packages that belong to some folders alone. */
 const packageHomes: readonly [pattern: RegExp, homes: readonly string[]][] = [
-  [/^@tensorflow\//, ["ops", "nn", "residual", "models", "engine", "theory", "stage.ts"]],
+  [/^@tensorflow\//, ["ops", "nn", "residual", "models", "engine", "theory", "metrics", "stage.ts"]],
   [/^(onnxruntime-node|onnx-buf|@bufbuild\/)/, ["engine"]],
   [/^yargs$/, ["cli"]],
   [/^vega/, ["plots", "report"]],

@@ -25,13 +25,17 @@ export const imagesSchema = (names: Registries, binarization: (typeof binarizati
     })
     .describe("the images that are modelled");
 
+/** An override takes a key away with null, so that another can stand in its place. */
+const absent = <T>(value: T | null | undefined): T | undefined => value ?? undefined;
+
 /** Widths of hidden layers, one by one. */
 const hidden = (whose: string) =>
   z
     .array(positive("units of a hidden layer", 65_536))
     .min(1)
     .max(1000)
-    .optional()
+    .nullish()
+    .transform(absent)
     .describe(`hidden layers of ${whose}, from the bottom up, as plain layers; or depth and width instead`);
 
 const activation = oneOf(activations, "activation of the hidden layers");
@@ -121,7 +125,7 @@ export const vaeSchema = (names: Registries) =>
       kind: kind(models, "vae"),
       latent: latent(20),
       hidden: hidden("the encoder, and in reverse of the decoder"),
-      depth: depthOf("encoder", "decoder").optional(),
+      depth: depthOf("encoder", "decoder").nullish().transform(absent),
       ...blockKeys(names),
       activation: activation.default("relu"),
       objective: oneOf(objectives, "what is maximised").default("elbo"),
@@ -176,6 +180,7 @@ export const vaeSchema = (names: Registries) =>
 const player = (whose: string, fallback: string) =>
   z
     .strictObject({ hidden: hidden(whose), activation: activation.default(fallback) })
+    .transform(({ hidden, activation }) => ({ ...(hidden && { hidden }), activation }))
     .prefault({})
     .describe(`layers of ${whose}`);
 
@@ -196,7 +201,7 @@ export const ganSchema = (names: Registries) =>
         .describe("divide the discriminator's matrices by their spectral norm (Miyato et al. 2018)"),
       latent: latent(100),
       channels: positive("dcgan: channels of the generator's last hidden layer; 32 if not given", 4096).optional(),
-      depth: depthOf("generator", "discriminator").optional(),
+      depth: depthOf("generator", "discriminator").nullish().transform(absent),
       ...blockKeys(names),
       generator: player("the generator", "relu"),
       discriminator: player("the discriminator", "leaky-relu"),
