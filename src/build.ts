@@ -81,11 +81,13 @@ export function vaeOptions({ model }: VaeConfig, { dimensions }: Pick<Dataset, "
 
 /** What decides a GAN. */
 export function ganOptions({ model, train }: GanConfig, { dimensions }: Pick<Dataset, "dimensions">): GanOptions {
-  const { net, loss, latent, spectralNorm, gradientPenalty, channels, depth, generator, discriminator } = model;
+  const { net, loss, latent, spectralNorm, instanceNoise, gradientPenalty, channels, depth, generator, discriminator } =
+    model;
   return {
     loss: loss as GanOptions["loss"],
     latent,
     spectralNorm,
+    instanceNoise,
     ...(gradientPenalty !== undefined && { gradientPenalty }),
     height: dimensions["height"]!,
     width: dimensions["width"]!,

@@ -199,6 +199,12 @@ export const ganSchema = (names: Registries) =>
         .boolean()
         .default(false)
         .describe("divide the discriminator's matrices by their spectral norm (Miyato et al. 2018)"),
+      instanceNoise: z
+        .number()
+        .min(0)
+        .max(10)
+        .default(0)
+        .describe("standard deviation of noise on all images that the discriminator sees (Sønderby et al. 2017)"),
       latent: latent(100),
       channels: positive("dcgan: channels of the generator's last hidden layer; 32 if not given", 4096).optional(),
       depth: depthOf("generator", "discriminator").nullish().transform(absent),
@@ -232,12 +238,25 @@ export const ganSchema = (names: Registries) =>
       }
     })
     .transform(
-      ({ kind, net, loss, gradientPenalty, spectralNorm, latent, channels, generator, discriminator, ...blocks }) => ({
+      ({
+        kind,
+        net,
+        loss,
+        gradientPenalty,
+        spectralNorm,
+        instanceNoise,
+        latent,
+        channels,
+        generator,
+        discriminator,
+        ...blocks
+      }) => ({
         kind,
         net,
         loss,
         ...(loss === "wgan-gp" && { gradientPenalty: gradientPenalty ?? 10 }),
         spectralNorm,
+        instanceNoise,
         latent,
         ...(net === "dcgan" && { channels: channels ?? 32 }),
         ...resolvedBlocks(blocks, names),

@@ -31,6 +31,9 @@ export interface GanOptions {
     | { readonly channels: number; readonly generator: ActivationName; readonly discriminator: ActivationName };
   /** Whether the discriminator's matrices are divided by their spectral norms. */
   readonly spectralNorm: boolean;
+  /** Standard deviation of the Gaussian noise on every image that the discriminator is shown in training (Sønderby et al. 2017,
+   *  section 3.3): both distributions then overlap, so that it cannot tell them apart without error. */
+  readonly instanceNoise: number;
   /** Updates of the discriminator for each of the generator. */
   readonly discriminatorUpdates: number;
 }
@@ -48,7 +51,8 @@ export function gan(options: GanOptions): { players: Player[]; views: Record<str
       latentStage(options),
       ...generatorStages(options, { frozen: true }),
       bothStage(),
-      ...discriminatorStages(options, "both"),
+      ...shownStages(options, "both"),
+      ...discriminatorStages(options, shown(options, "both")),
       ...penalized,
       judgeStage(options),
     ],
@@ -62,7 +66,8 @@ export function gan(options: GanOptions): { players: Player[]; views: Record<str
     stages: [
       latentStage(options),
       ...generatorStages(options),
-      ...discriminatorStages(options, "pixels", { frozen: true }),
+      ...shownStages(options, "pixels"),
+      ...discriminatorStages(options, shown(options, "pixels"), { frozen: true }),
       foolStage(options),
     ],
     scalars: ["loss", "fake"],
@@ -121,6 +126,28 @@ const bothStage = (): Stage => ({
   reads: ["images", "pixels"],
   apply: (_, { images, pixels }) => ({ both: tf.concat([images!, pixels!], 0) }),
 });
+
+/** The carry entry in which the discriminator finds the images of the entry `from`. */
+const shown = ({ instanceNoise }: GanOptions, from: string): string => (instanceNoise > 0 ? "shown" : from);
+
+/** Images with noise, where there is any: fresh at every update, none in evaluation. */
+function shownStages({ instanceNoise }: GanOptions, from: string): Stage[] {
+  if (instanceNoise === 0) return [];
+  const stage: Stage = {
+    ...outside("shown", "discriminator"),
+    key: `gan shown ${from}`,
+    parameters: {},
+    reads: [from],
+    constants: { deviation: instanceNoise },
+    apply(_, carry, context) {
+      const images = carry[from]!;
+      if (!context.training) return { shown: images };
+      const noise = context.noise("instance", images.shape, { kind: "normal" });
+      return { shown: tf.add(images, tf.mul(noise, context.constant("deviation"))) };
+    },
+  };
+  return [stage];
+}
 
 /** Iterations of the power method behind a spectral norm; see `spectralNorm` for what they give. */
 const powerIterations = 10;

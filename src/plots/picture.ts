@@ -100,9 +100,16 @@ function withinReach(svg: string): string {
   return svg.replace(/\b(?:d|transform)="[^"]*"/g, drawnIn);
 }
 
+/** The picture with the opacity of each path on its colours. As a property of the whole path it makes the rasterizer draw a layer
+ *  of its own, and abort the process where that layer lies outside of the picture: a point beyond the end of its axis. */
+const withoutLayers = (svg: string): string =>
+  svg.replace(/<path [^>]*>/g, (path) =>
+    /-opacity=/.test(path) ? path : path.replace(/ opacity="([^"]*)"/, ' fill-opacity="$1" stroke-opacity="$1"'),
+  );
+
 /** An SVG picture as PNG bytes, at twice its size in pixels for sharp screens and print. */
 export function pngOf(svg: string, fontFiles: readonly string[] = [fontFile(false), fontFile(true)]): Uint8Array {
-  const image = new Resvg(withinReach(svg), {
+  const image = new Resvg(withoutLayers(withinReach(svg)), {
     fitTo: { mode: "zoom", value: 2 },
     font: {
       loadSystemFonts: false,

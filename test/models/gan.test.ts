@@ -21,6 +21,7 @@ const cases: Record<string, Partial<GanOptions>> = {
   "non-saturating": { loss: "non-saturating" },
   lsgan: { loss: "lsgan", net: leaky },
   "hinge, spectral norm": { loss: "hinge", spectralNorm: true },
+  "non-saturating, noise on what is shown": { loss: "non-saturating", instanceNoise: 0.3 },
   "wgan-gp": { loss: "wgan-gp", net: leaky },
   "wgan-gp, spectral norm, sigmoid": {
     loss: "wgan-gp",

@@ -53,6 +53,7 @@ export const smallGan = (overrides: Partial<GanOptions> = {}): GanOptions => ({
   width: sizes.width,
   net: { generator: plain([6, 5]), discriminator: plain([7, 5]) },
   spectralNorm: false,
+  instanceNoise: 0,
   discriminatorUpdates: 1,
   ...(overrides.loss === "wgan-gp" && { gradientPenalty: 10 }),
   ...overrides,

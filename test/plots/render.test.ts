@@ -104,3 +104,14 @@ test("a line that leaves the picture by far is drawn to where it leaves: the ras
   expect(Buffer.compare(pngOf(line("-8.5e14")), near)).toBe(0);
   expect(Buffer.compare(pngOf(line("10")), near)).not.toBe(0);
 });
+
+test("a half-transparent point outside of the picture is not drawn, and does not abort the process either", () => {
+  const point = (y: number) =>
+    `<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"><rect width="20" height="20" fill="white"/>` +
+    `<path transform="translate(10,${y})" d="M3,0A3,3,0,1,1,-3,0A3,3,0,1,1,3,0" fill="black" opacity="0.7"/></svg>`;
+  const empty = pngOf(
+    '<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"><rect width="20" height="20" fill="white"/></svg>',
+  );
+  expect(Buffer.compare(pngOf(point(-874.9)), empty)).toBe(0);
+  expect(Buffer.compare(pngOf(point(10)), empty)).not.toBe(0);
+});
