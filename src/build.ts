@@ -87,7 +87,7 @@ export function ganOptions({ model, train }: GanConfig, { dimensions }: Pick<Dat
     loss: loss as GanOptions["loss"],
     latent,
     spectralNorm,
-    instanceNoise,
+    instanceNoise: instanceNoise ?? 0,
     ...(gradientPenalty !== undefined && { gradientPenalty }),
     height: dimensions["height"]!,
     width: dimensions["width"]!,

@@ -8,6 +8,7 @@ import { interruptible } from "./engine/interruptible.ts";
 import type { Engine } from "./engine/engine.ts";
 import { assert, UserError } from "./errors.ts";
 import * as metrics from "./metrics/index.ts";
+import { refuseGrey } from "./metrics/binarised.ts";
 import type { Metric, MetricContext, MetricValue } from "./metrics/metric.ts";
 import { prepare } from "./prepare.ts";
 import { lookup, members } from "./registry.ts";
@@ -49,15 +50,9 @@ export async function evaluateMetrics(
   assert(data.images, "a model of images has images");
   const { set, facts, examples } = data.images;
   const { signal, onProgress } = options;
-  const known = [...members<Metric>(metrics).values()].filter((metric) => lacks(metric, views).length === 0);
   const results: Evaluated[] = [];
-  for (const name of names) {
-    const metric = lookup<Metric>("metric", metrics, name);
-    if (lacks(metric, views).length > 0)
-      throw new UserError(
-        `${name}: expected a metric of a ${config.model.kind}, got one that needs its model to ${lacks(metric, views).join(" and ")}; ` +
-          `choose one of ${known.map((m) => m.name).join(", ")}`,
-      );
+  for (const metric of metricsNamed(names, { views, config })) {
+    const { name } = metric;
     const context: MetricContext = {
       engine,
       parameters,
@@ -76,6 +71,22 @@ export async function evaluateMetrics(
     results.push({ metric: name, values: await metric.measure(context) });
   }
   return results;
+}
+
+/** The metrics of these names; a `UserError` where one of them is unknown, is of another kind of model, or is a likelihood
+ *  and the images are grey: before anything long has begun. */
+export function metricsNamed(names: readonly string[], { views, config }: Pick<Subject, "views" | "config">): Metric[] {
+  const known = [...members<Metric>(metrics).values()].filter((metric) => lacks(metric, views).length === 0);
+  return names.map((name) => {
+    const metric = lookup<Metric>("metric", metrics, name);
+    if (lacks(metric, views).length > 0)
+      throw new UserError(
+        `${name}: expected a metric of a ${config.model.kind}, got one that needs its model to ${lacks(metric, views).join(" and ")}; ` +
+          `choose one of ${known.map((m) => m.name).join(", ")}`,
+      );
+    if (metric.isLikelihood && "binarization" in config.data) refuseGrey(name, config.data);
+    return metric;
+  });
 }
 
 const lacks = ({ needs }: Metric, views: Model["views"]): string[] => needs.filter((view) => !(view in views));
@@ -116,13 +127,13 @@ export async function evaluateRun(
   if (isKind(config, "transformer"))
     throw new UserError(`${runDir}: expected a run with model.kind: vae or gan, got transformer; choose another run`);
   const checkpoint = findCheckpoint(runDir, "step");
+  const names = options.names.length > 0 ? options.names : config.metrics.final;
   if (!checkpoint) throw new UserError(`${runDir}: expected a run with a checkpoint, got none; train it first`);
   const data = await loadData(config);
   const { engine: fresh, parameters, views } = await prepare(config, data);
   const engine = interruptible(fresh, options.signal);
   try {
     const { step } = loadCheckpoint(checkpoint, parameters);
-    const names = options.names.length > 0 ? options.names : config.metrics.final;
     const evaluated = await evaluateMetrics({ engine, parameters, views, data, config }, names, options.split, options);
     const { binarization } = config.data;
     const columns = ["step", "split", "binarization", "metric", "name", "value", "standardError", "detail"];

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { loadData } from "./build.ts";
 import type { RunConfig } from "./config/schema.ts";
 import type { ImageSplit } from "./data/images.ts";
-import { evaluateMetrics, metricRows } from "./evaluate.ts";
+import { evaluateMetrics, metricRows, metricsNamed } from "./evaluate.ts";
 import { prepare } from "./prepare.ts";
 import { lookup } from "./registry.ts";
 import { describeScheme } from "./residual/describe.ts";
@@ -36,20 +36,28 @@ export async function executeRun(
   const { views, ...prepared } = await prepare(config, data);
   const { engine, parameters, optimizers, steps } = prepared;
   const subject = { engine, parameters, views, data, config, players: prepared.players };
-  const measured = async (
-    names: readonly string[],
-    split: ImageSplit,
-    signal?: AbortSignal,
-  ): Promise<[name: string, value: number][]> => {
+  const measured = async (names: readonly string[], split: ImageSplit): Promise<[name: string, value: number][]> => {
+    const { signal } = options;
     const onProgress = (doing: string, share: number): void =>
       options.onProgress({ ...reached, doing: `${doing} ${Math.floor(100 * share)} %` });
-    return metricRows(await evaluateMetrics(subject, names, split, { signal, onProgress }));
+    try {
+      const evaluated = await evaluateMetrics(subject, names, split, { signal, onProgress });
+      for (const { name, detail } of evaluated.flatMap(({ values }) => values))
+        if (detail !== undefined) metricDetails[name] = detail;
+      return metricRows(evaluated);
+    } catch (error) {
+      // The run goes on from its checkpoint, and measures this again.
+      if (signal.aborted) return [];
+      throw error;
+    }
   };
+  const metricDetails: Record<string, string> = {};
   const asked = "metrics" in config ? config.metrics : { evaluation: [], final: [] };
   const training: Training = {
     ...prepared,
     ...(asked.evaluation.length > 0 && { metrics: () => measured(asked.evaluation, "dev") }),
   };
+  metricsNamed([...asked.evaluation, ...asked.final], subject);
   let reached: Progress = { step: 0, steps, loss: NaN, gradientNorm: NaN, stepsPerSecond: NaN, secondsLeft: NaN };
   try {
     const residual = schemeRecord(config, parameters);
@@ -108,10 +116,9 @@ export async function executeRun(
       },
       async finish(row) {
         if (asked.final.length === 0) return;
-        const values = await measured(asked.final, "test", options.signal).catch((error: unknown) => {
-          if (options.signal.aborted) return [];
-          throw error;
-        });
+        // Whatever becomes of the metrics, what was trained is there to be read.
+        writeTables(runDir);
+        const values = await measured(asked.final, "test");
         stillOurs();
         recorder.metrics(values.map(([name, value]) => row(name, value)));
       },
@@ -123,6 +130,7 @@ export async function executeRun(
       details: {
         ...details(),
         divergence: outcome.divergence,
+        ...(Object.keys(metricDetails).length > 0 && { metrics: metricDetails }),
         stepSeconds: stepSeconds(readMetrics(runDir)),
         peakMemoryBytes: Math.max(earlierPeak, peakMemoryBytes()), // over all attempts
       },

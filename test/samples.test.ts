@@ -63,6 +63,45 @@ async function trained(
   return runDir;
 }
 
+describe("metrics that cannot be", () => {
+  const measured = async (model: object, data: object, final: string[]) => {
+    const resolved = resolver(await loadRegistries()).resolve({
+      name: "dots",
+      engine: "cpu",
+      data: { images, validation: 8, ...data },
+      model,
+      train: { steps: 1, batch: { images: 4 } },
+      samples: { epochs: [] },
+      metrics: { evaluation: [], final },
+    });
+    if (!resolved.ok) return resolved.problems[0]!.message;
+    const run = singleRun(resolved.value);
+    const runDir = createRunFolder(mkdtempSync(join(root, "run-")), run.id);
+    startRun(runDir, run);
+    const signal = new AbortController().signal;
+    const seen: number[] = [];
+    const ended = executeRun(resolved.value, runDir, { signal, onProgress: ({ step }) => void seen.push(step) });
+    const message = await ended.then(
+      () => "done",
+      (error: Error) => error.message,
+    );
+    return `${seen.length} steps: ${message}`;
+  };
+
+  test.each([
+    ["a likelihood of a GAN", gan, { binarization: "none" }, "importance-weighted-nll", /^0 steps: .*metric of a gan/],
+    [
+      "a likelihood of grey images",
+      vae,
+      { binarization: "none" },
+      "naive-likelihood",
+      /^0 steps: .*data\.binarization: none/,
+    ],
+  ])("are refused before training: %s", async (_, model, data, metric, message) => {
+    expect(await measured(model, data, [metric])).toMatch(message);
+  });
+});
+
 const bytesOf = (runDir: string): string[] => readSamples(runDir).map(({ png }) => Buffer.from(png).toString("base64"));
 
 describe("a run", () => {

@@ -41,9 +41,13 @@ export const evaluate = verb({
     const { progressView } = await import("./progress.ts");
     const { interruption } = await import("./run-one.ts");
     const { table } = await import("./table.ts");
-    for (const [name, value] of Object.entries({ "importance-samples": importanceSamples, images }))
-      if (value !== undefined && !(Number.isInteger(value) && value >= 1))
-        throw new UserError(`--${name}: expected a whole number, at least 1, got ${value}`);
+    const bounded = [
+      ["importance-samples", importanceSamples, 1_000_000],
+      ["images", images, 100_000],
+    ] as const;
+    for (const [name, value, most] of bounded)
+      if (value !== undefined && !(Number.isInteger(value) && value >= 1 && value <= most))
+        throw new UserError(`--${name}: expected a whole number from 1 to ${most}, got ${value}`);
     const view = progressView(quiet || json);
     const interrupt = interruption();
     const idle = { step: 0, steps: 1, loss: NaN, gradientNorm: NaN, stepsPerSecond: NaN, secondsLeft: NaN };

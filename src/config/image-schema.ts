@@ -219,6 +219,18 @@ export const ganSchema = (names: Registries) =>
           ["gradientPenalty"],
           `expected model.gradientPenalty only with model.loss: wgan-gp, got model.loss: ${model.loss}; remove it`,
         );
+      if (model.loss === "wgan-gp" && model.instanceNoise > 0)
+        issue(
+          ["instanceNoise"],
+          `expected 0 with model.loss: wgan-gp, whose penalty stands between images as they are, got ${model.instanceNoise}; ` +
+            `remove it or choose another model.loss`,
+        );
+      if (model.spectralNorm && model.residual === "fixup")
+        issue(
+          ["spectralNorm"],
+          "expected false with model.residual: fixup, whose branches start at matrices of zeros, which have no spectral norm to be " +
+            "divided by; remove it or choose another model.residual",
+        );
       const players = ["generator", "discriminator"] as const;
       if (model.net === "dcgan") {
         for (const name of players)
@@ -256,7 +268,7 @@ export const ganSchema = (names: Registries) =>
         loss,
         ...(loss === "wgan-gp" && { gradientPenalty: gradientPenalty ?? 10 }),
         spectralNorm,
-        instanceNoise,
+        ...(instanceNoise > 0 && { instanceNoise }),
         latent,
         ...(net === "dcgan" && { channels: channels ?? 32 }),
         ...resolvedBlocks(blocks, names),

@@ -1,7 +1,7 @@
 // IDX, the format of MNIST's files (LeCun, Cortes & Burges): two zero bytes, a byte for the element type, one for the
 // number of dimensions, each dimension as a big-endian 32-bit integer, then the elements, the last dimension fastest.
 
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";
 import { messageOf, UserError } from "../errors.ts";
@@ -27,8 +27,12 @@ export async function readIdx(file: string, rank: number): Promise<IdxArray> {
 async function readBytes(file: string): Promise<Uint8Array> {
   let bytes: Uint8Array;
   try {
+    const { size } = await stat(file);
+    if (size > LARGEST)
+      throw new UserError(`${file}: expected an IDX file of at most ${LARGEST} bytes, got ${size}; use another set`);
     bytes = await readFile(file);
   } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(`${file}: expected an IDX file that can be read, got ${messageOf(error)}`);
   }
   if (!file.endsWith(".gz")) return bytes;

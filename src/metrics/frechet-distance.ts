@@ -21,7 +21,11 @@ export const frechetDistance: Metric = {
     const reality = await fitted(real.grey, real.count);
     const generated = await fitted(await generatedImages(context), context.images);
     return [
-      { name: "frechet-distance", value: frechet(generated, reality) },
+      {
+        name: "frechet-distance",
+        value: frechet(generated, reality),
+        detail: `${context.images} generated images`,
+      },
       { name: "frechet-distance/floor", value: frechet(await fitted(training.grey, training.count), reality) },
       accuracyOf(classifier),
     ];

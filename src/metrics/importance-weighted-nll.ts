@@ -11,16 +11,16 @@ export const importanceWeightedNll: Metric = {
   name: "importance-weighted-nll",
   summary: "negative log-likelihood by importance sampling (nats an image)",
   needs: ["weigh"],
+  isLikelihood: true,
   async measure(context: MetricContext): Promise<MetricValue[]> {
     refuseGrey(importanceWeightedNll.name, context);
     const { count, evaluated } = context.examples(context.split);
     const [estimates] = await importanceEstimates(context, evaluated, count, [context.importanceSamples]);
-    return [
-      meanOver(
-        "nll",
-        estimates!.map((value) => -value),
-      ),
-    ];
+    const nll = meanOver(
+      "nll",
+      estimates!.map((value) => -value),
+    );
+    return [{ ...nll, detail: `${context.importanceSamples} samples of z an image` }];
   },
 };
 

@@ -45,5 +45,7 @@ export interface MetricValue {
 export interface Metric extends Member {
   /** The views it uses; a model that lacks one has no such metric. */
   readonly needs: readonly string[];
+  /** Whether it is a likelihood, which only binarised images have under a Bernoulli decoder. */
+  readonly isLikelihood?: true;
   measure(context: MetricContext): Promise<MetricValue[]>;
 }

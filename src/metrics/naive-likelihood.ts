@@ -20,6 +20,7 @@ export const naiveLikelihood: Metric = {
   name: "naive-likelihood",
   summary: "log-likelihood by naive Monte Carlo beside importance sampling, by number of samples (nats an image)",
   needs: ["likelihood", "weigh"],
+  isLikelihood: true,
   async measure(context: MetricContext): Promise<MetricValue[]> {
     refuseGrey(naiveLikelihood.name, context);
     const { engine, parameters, latent, seed } = context;

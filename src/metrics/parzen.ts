@@ -32,7 +32,11 @@ export const parzen: Metric = {
     );
     const sigma = SIGMAS[means.indexOf(Math.max(...means))]!;
     const [values] = await scores(chosen.grey, chosen.count, [sigma], [devShare, 1]);
-    return [meanOver("parzen", values!), { name: "parzen-sigma", value: sigma }];
+    const detail = `${context.images} generated images`;
+    return [
+      { ...meanOver("parzen", values!), detail },
+      { name: "parzen-sigma", value: sigma },
+    ];
   },
 };
 

@@ -87,7 +87,8 @@ export function gan(options: GanOptions): { players: Player[]; views: Record<str
 const outside = (name: string, stack: string) => ({ name, stack, layer: "" }) as const;
 const pixelsOf = ({ height, width }: GanOptions): number => height * width;
 
-/** z ~ N(0, I), as many as the batch has images: the same in both players' updates of one step. */
+/** z ~ N(0, I), as many as the batch has images, drawn by the number of the player's update: the same for both players where each
+ *  moves once a step; of k updates a step the discriminator sees those of its own numbers. */
 const latentStage = ({ latent }: GanOptions): Stage => ({
   ...outside("latent", "generator"),
   key: `gan latent ${latent}`,
@@ -222,7 +223,7 @@ const games: Readonly<Record<GanLoss, Game>> = {
 
 /** How real images look on average: the mean of D(x), or of the score where it is no probability. */
 const opinion = ({ loss }: GanOptions, scores: Tensor): Tensor =>
-  tf.mean(loss === "minimax" || loss === "non-saturating" ? tf.sigmoid(scores) : scores);
+  tf.mean(loss === "minimax" || loss === "non-saturating" ? sigmoid(scores) : scores);
 
 /** The discriminator's loss, of scores of [real; generated] images. */
 function judgeStage(options: GanOptions): Stage {

@@ -118,7 +118,8 @@ export function layerStage(
   };
 }
 
-/** The feed-forward sublayer with the parameters `p`, dropout on its hidden layer: [..., D] -> [..., D]. Offers `dead-units`. */
+/** The feed-forward sublayer with the parameters `p`, dropout on its hidden layer: [..., D] -> [..., D]. Offers `dead-units` where
+ *  the activation is a rectifier. */
 export function feedForwardBranch(
   { activation, dropout: rate, feedForward: hidden }: StreamOptions,
   x: Tensor,
@@ -129,7 +130,10 @@ export function feedForwardBranch(
   const shape = [...x.shape.slice(0, -1), hidden];
   const dropout =
     context.training && rate ? context.noise("feed-forward/hidden", shape, { kind: "dropout", rate }) : undefined;
-  const observe = (h: Tensor): void => context.reading("feed-forward", "dead-units", () => deadUnits(h));
+  // Only a rectifier's unit can be dead.
+  const observe = (h: Tensor): void => {
+    if (activation === "relu") context.reading("feed-forward", "dead-units", () => deadUnits(h));
+  };
   return feedForward(x, p, { activation, dropout, inside, observe });
 }
 

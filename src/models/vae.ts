@@ -20,7 +20,7 @@ export interface VaeOptions {
   /** `elbo`: reconstruction and analytic KL term. `iwae`: log of the mean of k importance weights (Burda et al. 2016, equation
    *  8). */
   readonly objective: "elbo" | "iwae";
-  /** K in training. Evaluation takes one sample, of which the ELBO is. */
+  /** K in training, and in evaluation with `iwae`, whose bound depends on it; the ELBO is evaluated with one. */
   readonly samples: number;
   /** Factor on the KL term. */
   readonly beta: number;
@@ -108,7 +108,7 @@ function latentStage(options: VaeOptions): Stage {
       const mean = context.tap("mean", "stream", mean_BL);
       const logVariance = context.tap("log-variance", "stream", logVariance_BL);
       const b = mean.shape[0]!;
-      const k = context.training ? samples : 1;
+      const k = context.training || objective === "iwae" ? samples : 1;
       const noise_BKL = context.noise("z", [b, k, latent], { kind: "normal" });
       const z_BKL = reparameterized(mean, logVariance, noise_BKL);
       const z = context.tap("sample", "stream", tf.reshape(z_BKL, [b * k, latent]));

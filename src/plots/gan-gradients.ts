@@ -15,8 +15,16 @@ function title(data: ExperimentData): string {
   return text === "" ? "Gradient norms of both players" : `The generator's gradient norm at the end: ${text}`;
 }
 
-const isPositive = (data: ExperimentData): boolean =>
-  data.runs.every(({ metrics }) => metrics.every(({ name, value }) => name !== "discriminator/fake" || value > 0));
+/** D(G(z)) of the runs in which it is a probability: a critic's score has another scale, and may be negative. */
+const withoutCritics = (data: ExperimentData): ExperimentData => ({
+  ...data,
+  runs: data.runs.map((run) => {
+    const isCritic = run.metrics.some(
+      ({ name, value }) => name === "discriminator/fake" && !(value >= 0 && value <= 1),
+    );
+    return isCritic ? { ...run, metrics: run.metrics.filter(({ name }) => name !== "discriminator/fake") } : run;
+  }),
+});
 
 /** Whether gradient reaches the generator, and what the discriminator says then. */
 export const ganGradients: Plot = {
@@ -32,7 +40,7 @@ export const ganGradients: Plot = {
   lacks: (data) => (hasMetric(data, "generator/gradient-norm") ? undefined : "no run has recorded gradient norms yet"),
   spec: (data) =>
     metricPanels(
-      data,
+      withoutCritics(data),
       [
         {
           title: "generator",
@@ -48,13 +56,13 @@ export const ganGradients: Plot = {
           axisTitle: "gradient norm",
           scale: "log",
         },
-        // Probabilities near 0 differ by orders of magnitude; scores may be negative.
+        // Probabilities near 0 differ by orders of magnitude.
         {
           title: "D(G(z))",
           name: "discriminator/fake",
           splits: ["train"],
           axisTitle: "mean",
-          scale: isPositive(data) ? "log" : "linear",
+          scale: "log",
         },
       ],
       { title: title(data) },

@@ -25,7 +25,7 @@ export const fixup: ResidualScheme = {
   year: 2019,
   remarks:
     "The released code gives cross-attention the exponent of 12 branches at any depth, surely by oversight; here it has " +
-    "that of all branches, as the others. The output projection starts at 0, but where it is tied to an embedding.",
+    "that of all branches, as the others. A transformer's output projection starts at 0, but where it is tied to an embedding; what follows a stack of MLP blocks does not.",
   finalNorm: false,
   warmupExpected: true,
   normless: true,

@@ -154,6 +154,8 @@ function readSample(file: string): SamplePicture | undefined {
   try {
     if (!isFile(file) || statSync(file).size > largest) return undefined;
     const png = readFileSync(file);
+    // The header says how much unpacking would take.
+    if (png.readUInt32BE(16) * png.readUInt32BE(20) > largest) return undefined;
     const { text, width, height, depth, channels } = decode(png);
     const facts = factsSchema.parse(JSON.parse(text["Comment"] ?? ""));
     const fits =

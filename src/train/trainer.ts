@@ -224,7 +224,9 @@ async function differentiatePlayer(
   { step, number }: { readonly step: number; readonly number: number },
 ): Promise<Differentiated> {
   const { engine, parameters, seed } = training;
-  const probes = training.isProbed(step) ? training.probes : [];
+  // Of several updates of a step the last stands in the tables.
+  const isLast = (number + 1) % (player.updates ?? 1) === 0;
+  const probes = isLast && training.isProbed(step) ? training.probes : [];
   const isNeeded = (need: Need): boolean => probes.some((probe) => probe.needs.includes(need));
   const tapped = isNeeded("taps");
   const outputChange = isNeeded("output") ? await changeOfOutput(training, player) : undefined;

@@ -193,12 +193,18 @@ describe("evaluation", () => {
     const plainly = await evaluate({});
     expect(plainly["loss"]).toBe(-plainly["elbo"]!);
     expect(await evaluate({ beta: 4, klWarmupSteps: 100, freeBits: 2, samples: 7 })).toEqual(plainly);
-    const { elbo, reconstruction, kl } = await evaluate({ objective: "iwae", samples: 7 });
+    const { elbo, reconstruction, kl } = await evaluate({ objective: "iwae" });
     expect({ elbo, reconstruction, kl }).toEqual({
       elbo: plainly["elbo"],
       reconstruction: plainly["reconstruction"],
       kl: plainly["kl"],
     });
+  });
+
+  test("takes as many samples of the importance-weighted bound as training does: more raise it", async () => {
+    const [one, many] = [await evaluate({ objective: "iwae" }), await evaluate({ objective: "iwae", samples: 500 })];
+    expect(many["loss"]).toBeLessThan(one["loss"]!);
+    expect(many["kl"]).toBe(one["kl"]);
   });
 
   test("is the same again, and other noise at another step or seed", async () => {
