@@ -68,12 +68,13 @@ export const transformerOptions = (
 ): TransformerOptions => ({ ...model, vocabulary: dimensions["vocabulary"]!, labelSmoothing });
 
 /** What decides a VAE. */
-export function vaeOptions({ model }: VaeConfig, { dimensions }: Pick<Dataset, "dimensions">): VaeOptions {
+export function vaeOptions({ model, data }: VaeConfig, { dimensions }: Pick<Dataset, "dimensions">): VaeOptions {
   const { hidden, activation } = model;
   return {
     ...model,
     objective: model.objective as VaeOptions["objective"],
     pixels: dimensions["pixels"]!,
+    binarized: data.binarization !== "none",
     encoder: netOf(model, model.depth?.encoder, { hidden, activation }),
     decoder: netOf(model, model.depth?.decoder, { ...(hidden && { hidden: hidden.toReversed() }), activation }),
   };

@@ -15,6 +15,8 @@ import { placed } from "./residual-stream.ts";
 export interface VaeOptions {
   readonly latent: number;
   readonly pixels: number;
+  /** Whether pixels are 0 or 1. What comes out for grey ones is a loss, and no bound of a likelihood: no `elbo` is reported. */
+  readonly binarized: boolean;
   readonly encoder: Net;
   readonly decoder: Net;
   /** `elbo`: reconstruction and analytic KL term. `iwae`: log of the mean of k importance weights (Burda et al. 2016, equation
@@ -37,7 +39,8 @@ export interface VaeOptions {
  *  `weigh`: batch `images` and `samples` [K], whose numbers do not matter -> [B, K], log-weights log p(x, z) - log q(z|x) of fresh z ~ q;
  *  `likelihood`: batch `latent` [K, L] and `images` -> [B, K], log p(x|z) of every image at every z. */
 export function vae(options: VaeOptions): { players: Player[]; views: Record<string, Player> } {
-  const { latent, pixels } = options;
+  const { latent, pixels, binarized } = options;
+  const parts = [...(binarized ? ["elbo"] : []), "reconstruction", "kl"];
   const encoder = hiddenStages(options.encoder, { stack: "encoder", from: "images", inputSize: pixels });
   const decoder = hiddenStages(options.decoder, { stack: "decoder", from: "latent", inputSize: latent });
   const view = (name: string, output: string, stages: Stage[]): Player => ({ name, stages, scalars: [], output });
@@ -45,8 +48,8 @@ export function vae(options: VaeOptions): { players: Player[]; views: Record<str
     {
       name: "model",
       stages: [...encoder, latentStage(options), ...decoder, scoreStage(options)],
-      scalars: ["loss", "elbo", "reconstruction", "kl"],
-      evaluated: ["elbo", "reconstruction", "kl"],
+      scalars: ["loss", ...parts],
+      evaluated: parts,
       output: "decoder",
     },
   ];

@@ -65,13 +65,24 @@ export function readExperiment(dir: string): Experiment {
 export function writeRunsCsv(experimentDir: string): string {
   const { varied: keys, runs } = readExperiment(experimentDir);
   const measured = [...new Set(runs.flatMap(({ finals }) => Object.keys(finals)))];
-  const columns = ["id", "status", "seed", ...keys, ...finalColumns, ...measured];
-  const lines = runs.map(({ row, finals }) => [
+  // A likelihood means nothing without what became of grey values.
+  const ofImages = runs.some(({ config }) => "binarization" in config.data);
+  const columns = [
+    "id",
+    "status",
+    "seed",
+    ...keys,
+    ...finalColumns,
+    ...(ofImages ? ["binarization"] : []),
+    ...measured,
+  ];
+  const lines = runs.map(({ row, finals, config }) => [
     row.id,
     row.status,
     row.seed,
     ...keys.map((key) => row.config[key]),
     ...finalColumns.map((column) => (Number.isNaN(row[column]) ? "" : row[column])),
+    ...(ofImages ? ["binarization" in config.data ? config.data.binarization : ""] : []),
     ...measured.map((name) => finals[name] ?? ""),
   ]);
   const file = join(experimentDir, "runs.csv");

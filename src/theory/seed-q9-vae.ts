@@ -21,6 +21,7 @@ const model = () =>
     pixels,
     encoder: { hidden, activation: "relu" },
     decoder: { hidden: hidden.toReversed(), activation: "relu" },
+    binarized: true,
     objective: "elbo",
     samples: 1,
     beta: 1,

@@ -20,6 +20,7 @@ const options: VaeOptions = {
   pixels,
   encoder: { hidden: [5], activation: "tanh" },
   decoder: { hidden: [4], activation: "tanh" },
+  binarized: true,
   objective: "elbo",
   samples: 1,
   beta: 1,

@@ -52,6 +52,7 @@ describe("parzen", () => {
       pixels: small,
       encoder: { hidden: [2], activation: "tanh" },
       decoder: { hidden: [2], activation: "tanh" },
+      binarized: true,
       objective: "elbo",
       samples: 1,
       beta: 1,

@@ -37,6 +37,7 @@ export const smallVae = (overrides: Partial<VaeOptions> = {}): VaeOptions => ({
   pixels: sizes.pixels,
   encoder: plain([7, 5]),
   decoder: plain([5, 7]),
+  binarized: true,
   objective: "elbo",
   samples: 1,
   beta: 1,
