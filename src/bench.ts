@@ -191,8 +191,8 @@ function syntheticBatch(): Batch {
 
 /** Trainings of which `bench` times an epoch: the configuration, and the same in PyTorch. */
 export const epochs = {
-  "vae-epoch": { config: "vae-mnist.yaml", peer: "torch_vae.py" },
-  "gan-epoch": { config: "gan-mnist-best.yaml", peer: "torch_gan.py" },
+  "vae-epoch": { config: "vae-mnist.yaml", overrides: [], peer: "torch_vae.py" },
+  "gan-epoch": { config: "gan-losses.yaml", overrides: ["model.loss=non-saturating"], peer: "torch_gan.py" },
 } as const;
 export type EpochName = keyof typeof epochs;
 
@@ -201,7 +201,7 @@ const epochWarmup = 20;
 
 async function loadEpoch(what: EpochName, threads: number): Promise<RunConfig> {
   const file = fileURLToPath(new URL(`../configs/baselines/${epochs[what].config}`, import.meta.url));
-  return loadRun(file, ["engine=onnx", `threads=${threads}`], await loadRegistries()).config;
+  return loadRun(file, [...epochs[what].overrides, "engine=onnx", `threads=${threads}`], await loadRegistries()).config;
 }
 
 /** What a process measured of the steps of an epoch. */

@@ -10,7 +10,7 @@ const parametersOf = (...sizes: number[]): number =>
 
 test.each([
   ["vae-epoch", 600, parametersOf(784, 500, 250, 40) + parametersOf(20, 250, 500, 784)],
-  ["gan-epoch", 550, parametersOf(100, 512, 512, 784) + parametersOf(784, 512, 256, 1)],
+  ["gan-epoch", 550, parametersOf(100, 256, 256, 784) + parametersOf(784, 256, 256, 1)],
 ] as const)("%s compares the same network", async (what, steps, parameters) => {
   const python = (await findTorch(undefined))?.python;
   const line = await compareEpoch(what, { threads: 1, rounds: 1, steps: 1, python });
