@@ -77,6 +77,9 @@ export interface Stage {
   /** Of a stage whose parameters are another player's: the gradient passes through it to what it reads, and none is taken of
    *  its parameters. */
   readonly frozen?: true;
+  /** Of a stage some of whose parameters may have no effect on what it writes, as a bias on a gradient: their gradient is 0.
+   *  Without it that is taken for a mistake. */
+  readonly mayIgnoreParameters?: true;
   apply(parameters: Tensors, carry: Tensors, context: StageContext): Record<string, Tensor>;
 }
 

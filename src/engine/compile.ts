@@ -4,6 +4,7 @@ import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
 // The union package registers TensorFlow.js's gradients, which tfjs-core alone does not under Node.
 import "@tensorflow/tfjs";
+import { assert } from "../errors.ts";
 import { watchGradient } from "../ops/index.ts";
 import { learntBy, type Noise, sizeOf, type Stage, type StageContext, type TapPoint } from "../stage.ts";
 import type { Dtype } from "../types.ts";
@@ -222,7 +223,10 @@ function traceStage(
   const gradients = new Map<string, Tensor>();
   // Where nothing the stage writes depends on a parameter its gradient is 0, as that of a bias is which only shifts a score
   // whose slope is penalised.
-  learnt.forEach((name, i) => gradients.set(name, grads[i] ?? tf.zerosLike(givenParameters[name]!)));
+  learnt.forEach((name, i) => {
+    assert(grads[i] || stage.mayIgnoreParameters, `stage ${stage.name}: no gradient reaches parameter ${name}`);
+    gradients.set(name, grads[i] ?? tf.zerosLike(givenParameters[name]!));
+  });
   // An entry that only what is not differentiated depends on has none, as a VAE's KL term where it is reported beside a loss of
   // importance weights.
   const cotangents = new Map(

@@ -285,6 +285,7 @@ function penaltyStage(options: GanOptions): Stage {
   return {
     ...outside("penalty", "discriminator"),
     key: `gan penalty ${keys}`,
+    mayIgnoreParameters: true,
     parameters: Object.assign(
       {},
       ...layers.map(({ name, parameters }) => scope(name, parameters)),

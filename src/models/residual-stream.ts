@@ -118,8 +118,7 @@ export function layerStage(
   };
 }
 
-/** The feed-forward sublayer with the parameters `p`, dropout on its hidden layer: [..., D] -> [..., D]. Offers `dead-units` where
- *  the activation is a rectifier. */
+/** The feed-forward sublayer with the parameters `p`, dropout on its hidden layer: [..., D] -> [..., D]. Offers `dead-units`. */
 export function feedForwardBranch(
   { activation, dropout: rate, feedForward: hidden }: StreamOptions,
   x: Tensor,
@@ -130,10 +129,7 @@ export function feedForwardBranch(
   const shape = [...x.shape.slice(0, -1), hidden];
   const dropout =
     context.training && rate ? context.noise("feed-forward/hidden", shape, { kind: "dropout", rate }) : undefined;
-  // Only a rectifier's unit can be dead.
-  const observe = (h: Tensor): void => {
-    if (activation === "relu") context.reading("feed-forward", "dead-units", () => deadUnits(h));
-  };
+  const observe = (h: Tensor): void => context.reading("feed-forward", "dead-units", () => deadUnits(h));
   return feedForward(x, p, { activation, dropout, inside, observe });
 }
 

@@ -1,6 +1,7 @@
 // What runs with several players, and with measurements at the end, count as in tables.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { parse } from "csv-parse/sync";
 import { expect, test } from "vitest";
 import { singleRun } from "../../src/config/sweep.ts";
@@ -46,5 +47,6 @@ test("steps are counted without a loss, and what was measured at the end stands 
   ]);
   const [compared] = JSON.parse((await fathom("compare", dir, "--json")).stdout) as { finals: unknown }[];
   expect(compared!.finals).toEqual({ nll: { mean: 88, sd: Math.SQRT2, n: 2 }, modes: { mean: 10, sd: 0, n: 2 } });
-  expect((await fathom("compare", dir)).stdout).toMatch(/test nll +test modes\n.*88\.00 ± 1\.4 +10\.00 ± 0\.0/);
+  const { stdout } = await fathom("compare", dir);
+  expect(stripVTControlCharacters(stdout)).toMatch(/test nll +test modes\n.*88\.00 ± 1\.4 +10\.00 ± 0\.0/);
 });
