@@ -1,21 +1,20 @@
 // Metrics of a model of images: during training as the run's `metrics.evaluation` asks, and of a trained run on demand.
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { parse } from "csv-parse/sync";
 import { stringify } from "csv-stringify/sync";
-import { type RunData, loadData, type Model } from "./build.ts";
+import type { Model, RunData } from "./build.ts";
 import { isKind, type RunConfig } from "./config/schema.ts";
 import type { ImageSplit } from "./data/images.ts";
-import { interruptible } from "./engine/interruptible.ts";
 import type { Engine } from "./engine/engine.ts";
 import { assert, UserError } from "./errors.ts";
 import * as metrics from "./metrics/index.ts";
 import { refuseGrey } from "./metrics/binarised.ts";
 import type { Metric, MetricContext, MetricValue } from "./metrics/metric.ts";
-import { prepare } from "./prepare.ts";
+import { openRun } from "./prepare.ts";
 import { lookup, members } from "./registry.ts";
-import { writeWhole } from "./runs/files.ts";
-import { readConfig } from "./runs/run-folder.ts";
+import { isFile, writeWhole } from "./runs/files.ts";
 import type { Parameters } from "./stage.ts";
-import { findCheckpoint, loadCheckpoint } from "./train/checkpoint.ts";
 
 /** What metrics are computed with. */
 export interface Subject {
@@ -100,6 +99,14 @@ export const metricRows = (evaluated: readonly Evaluated[]): [name: string, valu
     ]),
   );
 
+/** What numbers rest on, by their names, where there is something to say: samples, images, the classifier's SHA-256. */
+export const metricDetails = (evaluated: readonly Evaluated[]): Record<string, string> =>
+  Object.fromEntries(
+    evaluated.flatMap(({ values }) =>
+      values.flatMap(({ name, detail }) => (detail === undefined ? [] : [[name, detail] as const])),
+    ),
+  );
+
 /** What `evaluateRun` found and where it was written. */
 export interface EvaluationResult {
   readonly runDir: string;
@@ -110,8 +117,10 @@ export interface EvaluationResult {
   readonly file: string;
 }
 
-/** Computes metrics of the run in `runDir` at its newest checkpoint and writes `<runDir>/evaluation-<split>.csv`; the metrics of
- *  the run's own `metrics.final` where none is named. */
+const columns = ["step", "split", "binarization", "metric", "name", "value", "standardError", "detail"];
+
+/** Computes metrics of the run in `runDir` at its newest checkpoint and writes them to `<runDir>/evaluation-<split>.csv`, where rows
+ *  of other metrics at the same step stay; the metrics of the run's own `metrics.final` where none is named. */
 export async function evaluateRun(
   runDir: string,
   options: {
@@ -123,36 +132,36 @@ export async function evaluateRun(
     readonly onProgress?: (doing: string, share: number) => void;
   },
 ): Promise<EvaluationResult> {
-  const config = readConfig(runDir);
-  if (isKind(config, "transformer"))
-    throw new UserError(`${runDir}: expected a run with model.kind: vae or gan, got transformer; choose another run`);
-  const checkpoint = findCheckpoint(runDir, "step");
-  const names = options.names.length > 0 ? options.names : config.metrics.final;
-  if (!checkpoint) throw new UserError(`${runDir}: expected a run with a checkpoint, got none; train it first`);
-  const data = await loadData(config);
-  const { engine: fresh, parameters, views } = await prepare(config, data);
-  const engine = interruptible(fresh, options.signal);
+  const { split, signal } = options;
+  const run = await openRun(runDir, { signal });
   try {
-    const { step } = loadCheckpoint(checkpoint, parameters);
-    const evaluated = await evaluateMetrics({ engine, parameters, views, data, config }, names, options.split, options);
+    const { step, config } = run;
+    const names = options.names.length > 0 ? options.names : config.metrics.final;
+    const evaluated = await evaluateMetrics(run, names, split, options);
     const { binarization } = config.data;
-    const columns = ["step", "split", "binarization", "metric", "name", "value", "standardError", "detail"];
     const rows = evaluated.flatMap(({ metric, values }) =>
-      values.map(({ name, value, standardError, detail }) => [
-        step,
-        options.split,
-        binarization,
-        metric,
-        name,
-        value,
-        standardError ?? "",
-        detail ?? "",
-      ]),
+      values.map(({ name, value, standardError, detail }) =>
+        [step, split, binarization, metric, name, value, standardError ?? "", detail ?? ""].map(String),
+      ),
     );
-    const file = join(runDir, `evaluation-${options.split}.csv`);
-    writeWhole(file, stringify([columns, ...rows]));
-    return { runDir, step, split: options.split, binarization, evaluated, file };
+    const file = join(runDir, `evaluation-${split}.csv`);
+    const kept = earlierRows(file).filter(
+      (row) => row[0] === String(step) && !evaluated.some(({ metric }) => metric === row[3]),
+    );
+    writeWhole(file, stringify([columns, ...kept, ...rows]));
+    return { runDir, step, split, binarization, evaluated, file };
   } finally {
-    await fresh.dispose();
+    await run.dispose();
+  }
+}
+
+/** The rows of an earlier evaluation; none where there is no such table, which is then written anew. */
+function earlierRows(file: string): string[][] {
+  if (!isFile(file)) return [];
+  try {
+    const [head, ...rows] = parse(readFileSync(file)) as string[][];
+    return head?.join() === columns.join() ? rows : [];
+  } catch {
+    return [];
   }
 }

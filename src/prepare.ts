@@ -1,11 +1,15 @@
 // From a configuration and its data to everything the trainer needs.
-import { buildModel, type Model, type RunData } from "./build.ts";
-import type { OptimizerConfig, RunConfig } from "./config/schema.ts";
+import { buildModel, loadData, type Model, type RunData } from "./build.ts";
+import { type GanConfig, isKind, type OptimizerConfig, type RunConfig, type VaeConfig } from "./config/schema.ts";
+import type { Engine } from "./engine/engine.ts";
+import { interruptible } from "./engine/interruptible.ts";
 import { createEngine } from "./engine/select.ts";
 import { UserError } from "./errors.ts";
 import * as probes from "./probes/index.ts";
 import type { Probe } from "./probes/probe.ts";
 import { lookup } from "./registry.ts";
+import { readConfig } from "./runs/run-folder.ts";
+import { checkpointsOf, findCheckpoint, loadCheckpoint } from "./train/checkpoint.ts";
 import { initialize } from "./train/initialize.ts";
 import { createOptimizer } from "./train/optimizers.ts";
 import { profile } from "./train/profile.ts";
@@ -60,6 +64,55 @@ export async function prepare(config: RunConfig, data: Pick<RunData, "dataset" |
     checkpointEverySteps: train.checkpointEverySteps,
   };
   return { ...training, start: await startOf(training) };
+}
+
+/** A trained model of images, opened to be looked at. */
+export interface OpenedRun extends Pick<PreparedTraining, "parameters" | "views" | "players"> {
+  readonly config: VaeConfig | GanConfig;
+  readonly data: RunData;
+  /** Gives up once the signal is aborted. */
+  readonly engine: Engine;
+  /** The step of its parameters. */
+  readonly step: number;
+  dispose(): Promise<void>;
+}
+
+/** Opens the run in `runDir` at its checkpoint of `step`; where none is given at the newest, else at the best one. `UserError`s: no
+ *  model of images, no such checkpoint. */
+export async function openRun(
+  runDir: string,
+  { step: wanted, signal }: { readonly step?: number | undefined; readonly signal: AbortSignal },
+): Promise<OpenedRun> {
+  const config = readConfig(runDir);
+  if (isKind(config, "transformer"))
+    throw new UserError(`${runDir}: expected a run with model.kind: vae or gan, got transformer; choose another run`);
+  const checkpoint = checkpointAt(runDir, wanted);
+  const data = await loadData(config);
+  const { engine, parameters, views, players } = await prepare(config, data);
+  try {
+    const { step } = loadCheckpoint(checkpoint, parameters);
+    const dispose = (): Promise<void> => engine.dispose();
+    return { config, data, engine: interruptible(engine, signal), parameters, views, players, step, dispose };
+  } catch (error) {
+    await engine.dispose();
+    throw error;
+  }
+}
+
+function checkpointAt(runDir: string, step: number | undefined): string {
+  if (step === undefined) {
+    const newest = findCheckpoint(runDir, "step") ?? findCheckpoint(runDir, "best");
+    if (newest === undefined)
+      throw new UserError(`${runDir}: expected a run with a checkpoint, got none; train it first`);
+    return newest;
+  }
+  const kept = checkpointsOf(runDir);
+  const found = kept.findLast((checkpoint) => checkpoint.step === step);
+  if (!found)
+    throw new UserError(
+      `--step: expected a step of which ${runDir} has a checkpoint (${[...new Set(kept.map((one) => one.step))].join(", ") || "none"}), got ${step}`,
+    );
+  return found.folder;
 }
 
 /** Batches that a step sees: those of the player that sees most. */

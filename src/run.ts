@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { loadData } from "./build.ts";
 import type { RunConfig } from "./config/schema.ts";
 import type { ImageSplit } from "./data/images.ts";
-import { evaluateMetrics, metricRows, metricsNamed } from "./evaluate.ts";
+import { evaluateMetrics, type Evaluated, metricDetails, metricRows, metricsNamed } from "./evaluate.ts";
 import { prepare } from "./prepare.ts";
 import { lookup } from "./registry.ts";
 import { describeScheme } from "./residual/describe.ts";
@@ -36,30 +36,32 @@ export async function executeRun(
   const { views, ...prepared } = await prepare(config, data);
   const { engine, parameters, optimizers, steps } = prepared;
   const subject = { engine, parameters, views, data, config, players: prepared.players };
-  const measured = async (names: readonly string[], split: ImageSplit): Promise<[name: string, value: number][]> => {
+  /** What is measured of a split; undefined where the signal came first. */
+  const measured = async (names: readonly string[], split: ImageSplit): Promise<Evaluated[] | undefined> => {
     const { signal } = options;
     const onProgress = (doing: string, share: number): void =>
       options.onProgress({ ...reached, doing: `${doing} ${Math.floor(100 * share)} %` });
     try {
-      const evaluated = await evaluateMetrics(subject, names, split, { signal, onProgress });
-      for (const { name, detail } of evaluated.flatMap(({ values }) => values))
-        if (detail !== undefined) metricDetails[name] = detail;
-      return metricRows(evaluated);
+      return await evaluateMetrics(subject, names, split, { signal, onProgress });
     } catch (error) {
-      // The run goes on from its checkpoint, and measures this again.
-      if (signal.aborted) return [];
+      if (signal.aborted) return undefined;
       throw error;
     }
   };
-  const metricDetails: Record<string, string> = {};
+  let measuredWith: Record<string, string> = {};
   const asked = "metrics" in config ? config.metrics : { evaluation: [], final: [] };
   const training: Training = {
     ...prepared,
-    ...(asked.evaluation.length > 0 && { metrics: () => measured(asked.evaluation, "dev") }),
+    ...(asked.evaluation.length > 0 && {
+      async metrics() {
+        const evaluated = await measured(asked.evaluation, "dev");
+        return evaluated && metricRows(evaluated);
+      },
+    }),
   };
-  metricsNamed([...asked.evaluation, ...asked.final], subject);
   let reached: Progress = { step: 0, steps, loss: NaN, gradientNorm: NaN, stepsPerSecond: NaN, secondsLeft: NaN };
   try {
+    metricsNamed([...asked.evaluation, ...asked.final], subject); // one that cannot be is refused now, not after training
     const residual = schemeRecord(config, parameters);
     const checkpoint = findCheckpoint(runDir, "step");
     const start: TrainingState = checkpoint
@@ -118,9 +120,11 @@ export async function executeRun(
         if (asked.final.length === 0) return;
         // Whatever becomes of the metrics, what was trained is there to be read.
         writeTables(runDir);
-        const values = await measured(asked.final, "test");
+        const evaluated = await measured(asked.final, "test");
         stillOurs();
-        recorder.metrics(values.map(([name, value]) => row(name, value)));
+        if (!evaluated) return;
+        recorder.metrics(metricRows(evaluated).map(([name, value]) => row(name, value)));
+        measuredWith = metricDetails(evaluated);
       },
     });
     recorder.close();
@@ -130,7 +134,7 @@ export async function executeRun(
       details: {
         ...details(),
         divergence: outcome.divergence,
-        ...(Object.keys(metricDetails).length > 0 && { metrics: metricDetails }),
+        ...(Object.keys(measuredWith).length > 0 && { metrics: measuredWith }),
         stepSeconds: stepSeconds(readMetrics(runDir)),
         peakMemoryBytes: Math.max(earlierPeak, peakMemoryBytes()), // over all attempts
       },

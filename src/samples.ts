@@ -1,15 +1,13 @@
 // The pictures of a model of images: while it trains, as the run's `samples` ask, and of a trained run on demand.
 import { resolve } from "node:path";
 import writeFileAtomic from "write-file-atomic";
-import { loadData } from "./build.ts";
 import { isKind, type RunConfig } from "./config/schema.ts";
-import { interruptible } from "./engine/interruptible.ts";
 import { assert, UserError } from "./errors.ts";
 import type { Subject } from "./evaluate.ts";
+import { latentDimensions } from "./metrics/latent-units.ts";
 import { outputOfRows } from "./metrics/view.ts";
-import { batchesPerStep, prepare, stepOfEpoch } from "./prepare.ts";
+import { batchesPerStep, openRun, stepOfEpoch } from "./prepare.ts";
 import { stream } from "./random.ts";
-import { readConfig } from "./runs/run-folder.ts";
 import {
   type Grid,
   gridPng,
@@ -20,7 +18,6 @@ import {
   writeSamples,
 } from "./runs/samples.ts";
 import type { Player } from "./stage.ts";
-import { checkpointsOf, findCheckpoint, loadCheckpoint } from "./train/checkpoint.ts";
 
 /** A trained or training model of images; `players` are what it is trained as. */
 export interface SampleSubject extends Subject {
@@ -38,8 +35,6 @@ const TRAVERSED = 10;
 const STEPS = 11;
 const MANIFOLD = 20;
 const RANGE = [-3, 3] as const;
-/** Variance over images above which the mean of a latent dimension says something of the image (Burda et al. 2016). */
-const ACTIVE = 0.01;
 
 /** The files that a run leaves in `samples/` before step `step` of `steps`, by name: nothing unless an epoch of
  *  `samples.epochs` begins there or training is over. They are functions of the parameters, the seed and the data alone: the
@@ -91,25 +86,18 @@ export async function sampleRun(
   },
 ): Promise<SampleResult> {
   const { kind, images, step: wanted } = options;
-  const config = readConfig(runDir);
-  if (isKind(config, "transformer"))
-    throw new UserError(`${runDir}: expected a run with model.kind: vae or gan, got transformer; choose another run`);
   if (kind === "traversal" && images !== undefined)
     throw new UserError(`-n: expected no number of images with --traverse, got ${images}: it draws a row a dimension`);
   checkWhole("-n", images, [1, 10_000]);
   checkWhole("--seed", options.seed, [0, Number.MAX_SAFE_INTEGER]);
-  const checkpoint = checkpointAt(runDir, wanted);
-  if (kind !== "generated" && config.model.kind !== "vae")
-    throw new UserError(
-      `${runDir}: expected a run with model.kind: vae, which has an encoder, got ${config.model.kind}; leave ` +
-        `${kind === "traversal" ? "--traverse" : "--reconstruct"} out`,
-    );
-  const data = await loadData(config);
-  const { engine: fresh, parameters, views, players } = await prepare(config, data);
+  const subject = await openRun(runDir, { step: wanted, signal: options.signal });
   try {
-    const { step } = loadCheckpoint(checkpoint, parameters);
-    const engine = interruptible(fresh, options.signal);
-    const subject = { engine, parameters, views, data, config, players };
+    const { config, step, views } = subject;
+    if (kind !== "generated" && !("encode" in views))
+      throw new UserError(
+        `${runDir}: expected a run with model.kind: vae, which has an encoder, got ${config.model.kind}; leave ` +
+          `${kind === "traversal" ? "--traverse" : "--reconstruct"} out`,
+      );
     const seed = options.seed ?? config.seed;
     const grid =
       kind === "generated"
@@ -124,7 +112,7 @@ export async function sampleRun(
     const file = options.file === undefined ? sampleFile(runDir, name) : resolve(options.file);
     return { runDir, step, kind, images: grid.images.length / (grid.height * grid.width), file };
   } finally {
-    await fresh.dispose();
+    await subject.dispose();
   }
 }
 
@@ -141,22 +129,6 @@ function writeFile(file: string, bytes: Uint8Array): void {
 function checkWhole(name: string, value: number | undefined, [low, high]: readonly [number, number]): void {
   if (value !== undefined && !(Number.isInteger(value) && value >= low && value <= high))
     throw new UserError(`${name}: expected a whole number from ${low} to ${high}, got ${value}`);
-}
-
-function checkpointAt(runDir: string, step: number | undefined): string {
-  if (step === undefined) {
-    const newest = findCheckpoint(runDir, "step") ?? findCheckpoint(runDir, "best");
-    if (newest === undefined)
-      throw new UserError(`${runDir}: expected a run with a checkpoint, got none; train it first`);
-    return newest;
-  }
-  const kept = checkpointsOf(runDir);
-  const found = kept.findLast((checkpoint) => checkpoint.step === step);
-  if (!found)
-    throw new UserError(
-      `--step: expected a step of which ${runDir} has a checkpoint (${[...new Set(kept.map((one) => one.step))].join(", ") || "none"}), got ${step}`,
-    );
-  return found.folder;
 }
 
 /** Facts that all pictures of a model share. */
@@ -214,13 +186,9 @@ async function traversal(subject: SampleSubject, step: number): Promise<Grid> {
   const latent = latentOf(subject.config);
   const { count, evaluated } = subject.data.images!.examples("dev", ENCODED);
   const moments = await outputOfRows(subject, subject.views["encode"]!, "images", evaluated, count);
-  const variances = Array.from({ length: latent }, (_, d) => {
-    const means = Float64Array.from({ length: count }, (_, i) => moments[i * 2 * latent + d]!);
-    const centre = means.reduce((sum, value) => sum + value, 0) / count;
-    return means.reduce((sum, value) => sum + (value - centre) ** 2, 0) / count;
-  });
-  const byVariance = [...variances.keys()].sort((a, b) => variances[b]! - variances[a]! || a - b);
-  const active = byVariance.filter((d) => variances[d]! > ACTIVE);
+  const all = latentDimensions(moments, { count, latent });
+  const byVariance = [...all.keys()].sort((a, b) => all[b]!.variance - all[a]!.variance || a - b);
+  const active = byVariance.filter((d) => all[d]!.active);
   const dimensions = (active.length > 0 ? active : byVariance).slice(0, TRAVERSED);
   const z = new Float32Array(dimensions.length * STEPS * latent);
   for (const [row, d] of dimensions.entries())

@@ -14,6 +14,8 @@ export interface Comparison {
   readonly finalTrainLoss: Spread;
   readonly finalDevLoss: Spread;
   readonly bestDevLoss: Spread;
+  /** What became of grey values, where it is images that are modelled: likelihoods depend on it. */
+  readonly binarization?: string;
   /** What was measured of the test images at the end, by name: `nll`, `parzen` ... */
   readonly finals: Readonly<Record<string, Spread>>;
 }
@@ -47,12 +49,16 @@ export const compare = verb({
 });
 
 /** Groups runs that differ by seed alone. A diverged run has no final loss worth averaging: it is counted, not averaged. */
-export function compareRuns(experiment: string, runs: readonly Pick<ExperimentRun, "row" | "finals">[]): Comparison[] {
+export function compareRuns(
+  experiment: string,
+  runs: readonly Pick<ExperimentRun, "row" | "config" | "finals">[],
+): Comparison[] {
   const groups = groupBy(runs, ({ row }) => JSON.stringify(row.config));
   return [...groups.values()].map((members) => {
     const group = members.map(({ row }) => row);
     const ended = members.filter(({ row }) => row.status === "done");
     const done = ended.map(({ row }) => row);
+    const { data } = members[0]!.config;
     const names = [...new Set(ended.flatMap(({ finals }) => Object.keys(finals)))];
     return {
       experiment,
@@ -61,6 +67,7 @@ export function compareRuns(experiment: string, runs: readonly Pick<ExperimentRu
       finalTrainLoss: spreadOf(done.map((row) => row.finalTrainLoss)),
       finalDevLoss: spreadOf(done.map((row) => row.finalDevLoss)),
       bestDevLoss: spreadOf(done.map((row) => row.bestDevLoss)),
+      ...("binarization" in data && { binarization: data.binarization }),
       finals: Object.fromEntries(names.map((name) => [name, spreadOf(ended.map(({ finals }) => finals[name] ?? NaN))])),
     };
   });
@@ -94,7 +101,9 @@ function text(comparisons: readonly Comparison[], { figure, table }: typeof impo
     ...losses,
     ...finals.map((name) => `test ${name}`),
   ];
+  const binarizations = [...new Set(comparisons.flatMap(({ binarization }) => binarization ?? []))];
   const note =
-    "losses at the last step in nats, a target token or an image (a GAN has none); mean ± standard deviation over the seeds that are done";
+    "losses at the last step in nats, a target token or an image (a GAN has none); mean ± standard deviation over the seeds that are done" +
+    (binarizations.length > 0 ? `\nbinarization of the images: ${binarizations.join(", ")}` : "");
   return `${table(head, rows)}\n\n${note}`;
 }

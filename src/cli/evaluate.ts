@@ -63,16 +63,17 @@ export const evaluate = verb({
       });
       view.stop();
       const rows = result.evaluated.flatMap(({ values }) =>
-        values.map(({ name, value, standardError }) => [
+        values.map(({ name, value, standardError, detail }) => [
           name,
           value.toPrecision(6),
           standardError === undefined ? "" : `+- ${standardError.toPrecision(2)}`,
+          detail ?? "",
         ]),
       );
       print({ quiet, json }, result, () =>
         [
           `${result.runDir}, step ${result.step}, ${result.split} images, binarization ${result.binarization}`,
-          table(["metric", "value", "standard error"], rows),
+          table(["metric", "value", "standard error", "made with"], rows),
           `written to ${result.file}`,
         ].join("\n"),
       );

@@ -157,7 +157,7 @@ async function registriesByKind(): Promise<Record<string, readonly Member[]>> {
     activation: schema.activations,
     objective: schema.objectives,
     "gan-loss": schema.ganLosses,
-    metric: names.metrics,
+    metric: names.metrics.map(({ name, summary }) => ({ name, summary })),
     probe: names.probes.map(({ name, summary }) => ({ name, summary })),
     preset: names.presets.map(({ name, summary }) => ({ name, summary })),
     plot: namesOf(plots),

@@ -1,7 +1,7 @@
 // What the models of images have in common, and what a VAE's and a GAN's configuration has of its own.
 
 import { z } from "zod";
-import { activations, binarizations, ganLosses, models, objectives, type Registries } from "./names.ts";
+import { activations, binarizations, ganLosses, models, objectives, type Registries, views } from "./names.ts";
 import { depthOf, exactlyOne, fraction, kind, oneOf, positive, rate, unique } from "./pieces.ts";
 import { checkScheme, schemeDefaults, schemeKeys } from "./scheme-keys.ts";
 
@@ -290,10 +290,19 @@ export const samplesSchema = z
   .prefault({})
   .describe("the generated images that a run keeps");
 
-/** What is computed of a model beside its loss. The default of `final` depends on other sections. */
-export const metricsSchema = (names: Registries, evaluation: string[]) => {
+/** The metrics that a kind of model can have. */
+export const metricsOf = (names: Registries, kind: keyof typeof views): Registries["metrics"] => {
+  const has: readonly string[] = views[kind];
+  return names.metrics.filter(({ needs = [] }) => needs.every((view) => has.includes(view)));
+};
+
+/** What is computed of a model of a kind beside its loss. The default of `final` depends on other sections. */
+export const metricsSchema = (names: Registries, kind: keyof typeof views, evaluation: string[]) => {
   const list = (describe: string) =>
-    z.array(oneOf(names.metrics, "metric")).refine(unique, "expected each metric once").describe(describe);
+    z
+      .array(oneOf(metricsOf(names, kind), `metric of a ${kind}`))
+      .refine(unique, "expected each metric once")
+      .describe(describe);
   return z
     .strictObject({
       evaluation: list("at every evaluation, of the dev images").default(evaluation),

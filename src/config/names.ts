@@ -19,8 +19,16 @@ export interface Registries {
   readonly presets: readonly (Member & { readonly record: readonly string[]; readonly everySteps: number })[];
   readonly corpora: readonly Member[];
   readonly imageSets: readonly Member[];
-  readonly metrics: readonly Member[];
+  /** `needs`: the views of a model that it is computed from, not given where they are not known; `isLikelihood`: that grey images
+   *  have no such number. */
+  readonly metrics: readonly (Member & { readonly needs?: readonly string[]; readonly isLikelihood?: true })[];
 }
+
+/** The views that a kind of model has, which decide its metrics; a test holds the models equal to them. */
+export const views = {
+  vae: ["generate", "encode", "reconstruct", "weigh", "likelihood"],
+  gan: ["generate", "score"],
+} as const;
 
 /** What the schema itself names, for `fathom list`; tests hold the registries of src/train and src/engine equal to them. */
 export const models = [

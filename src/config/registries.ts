@@ -24,7 +24,14 @@ export async function loadRegistries(): Promise<Registries> {
     presets,
     corpora: namesOf(corpora),
     imageSets: namesOf(imageSets),
-    metrics: namesOf(metrics),
+    metrics: [...members<Registries["metrics"][number]>(metrics).values()].map(
+      ({ name, summary, needs, isLikelihood }) => ({
+        name,
+        summary,
+        ...(needs && { needs }),
+        ...(isLikelihood && { isLikelihood }),
+      }),
+    ),
   };
 }
 

@@ -3,7 +3,7 @@
 // Files, positions and overrides are load.ts's business.
 
 import { z } from "zod";
-import { ganSchema, imagesSchema, metricsSchema, samplesSchema, vaeSchema } from "./image-schema.ts";
+import { ganSchema, imagesSchema, metricsOf, metricsSchema, samplesSchema, vaeSchema } from "./image-schema.ts";
 import { engines, type Registries } from "./names.ts";
 import { exactlyOne, oneOf, positive, unique } from "./pieces.ts";
 import { ganTrainSchema, transformerTrainSchema, vaeTrainSchema } from "./training-schema.ts";
@@ -99,14 +99,14 @@ const sectionsOf = (names: Registries) => ({
     model: vaeSchema(names),
     train: vaeTrainSchema,
     samples: samplesSchema,
-    metrics: metricsSchema(names, ["latent-units"]),
+    metrics: metricsSchema(names, "vae", ["latent-units"]),
   },
   gan: {
     data: imagesSchema(names, "none"),
     model: ganSchema(names),
     train: ganTrainSchema,
     samples: samplesSchema,
-    metrics: metricsSchema(names, []),
+    metrics: metricsSchema(names, "gan", []),
   },
 });
 
@@ -166,7 +166,7 @@ export function runSchemas(names: Registries) {
   return {
     transformer,
     vae: vae
-      .superRefine(refuseGreyLikelihood)
+      .superRefine((config, context) => refuseGreyLikelihood(config, names, context))
       .transform((config) =>
         withFinalMetrics(config, [
           "latent-units",
@@ -190,16 +190,21 @@ interface VaeSections {
 }
 
 /** What a Bernoulli decoder gives for grey values is no likelihood, whatever the number. */
-function refuseGreyLikelihood({ data, metrics }: VaeSections, context: z.RefinementCtx): void {
+function refuseGreyLikelihood({ data, metrics }: VaeSections, names: Registries, context: z.RefinementCtx): void {
+  if (data.binarization !== "none") return;
+  const known = metricsOf(names, "vae");
+  const isLikelihood = (name: string): boolean => known.some((m) => m.name === name && m.isLikelihood);
+  const others = known.flatMap((m) => (m.isLikelihood ? [] : [m.name])).join(", ");
   for (const key of ["evaluation", "final"] as const)
-    if (data.binarization === "none" && metrics[key]?.includes("importance-weighted-nll"))
-      context.addIssue({
-        code: "custom",
-        path: ["metrics", key],
-        message:
-          "expected no importance-weighted-nll with data.binarization: none, since grey values have no Bernoulli likelihood; " +
-          `write metrics.${key} without it or binarise`,
-      });
+    for (const [i, name] of (metrics[key] ?? []).entries())
+      if (isLikelihood(name))
+        context.addIssue({
+          code: "custom",
+          path: ["metrics", key, i],
+          message:
+            `expected one of ${others} with data.binarization: none, got ${name}: grey values have no Bernoulli likelihood; ` +
+            `remove it or choose another data.binarization`,
+        });
 }
 
 const withFinalMetrics = <M extends { final?: string[] | undefined }, C extends { metrics: M }>(

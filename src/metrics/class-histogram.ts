@@ -16,7 +16,8 @@ export const classHistogram: Metric = {
   async measure(context: MetricContext): Promise<MetricValue[]> {
     const classifier = await trainedClassifier(context);
     const classes = await classifier.classify(await generatedImages(context), context.images);
-    return [...histogram(classes, classifier.classes), accuracyOf(classifier)];
+    const detail = `${context.images} generated images`;
+    return [...histogram(classes, classifier.classes).map((value) => ({ ...value, detail })), accuracyOf(classifier)];
   },
 };
 

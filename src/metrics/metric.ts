@@ -37,7 +37,7 @@ export interface MetricValue {
   readonly name: string;
   readonly value: number;
   readonly standardError?: number;
-  /** What the number rests on, in a few words: the classifier that it was made with, by its SHA-256. */
+  /** What the number rests on, in a few words: how many samples or images, the SHA-256 of the classifier. */
   readonly detail?: string;
 }
 

@@ -36,9 +36,10 @@ export const naiveLikelihood: Metric = {
       return engine.output(view, parameters, { tensors, tokens: images.shape[0]! });
     });
     const weighted = await importanceEstimates(context, pixels, count, samples);
+    const detail = `${count} images`;
     return samples.flatMap((s, i) => [
-      meanOver(`naive-log-likelihood/${s}`, naive[i]!),
-      meanOver(`importance-log-likelihood/${s}`, weighted[i]!),
+      { ...meanOver(`naive-log-likelihood/${s}`, naive[i]!), detail },
+      { ...meanOver(`importance-log-likelihood/${s}`, weighted[i]!), detail },
     ]);
   },
 };

@@ -25,7 +25,7 @@ export const elbo: Plot = {
     "With beta, free bits or a warm-up the loss is not -ELBO; what stands here is the ELBO all the same.",
   requires: [],
   of: ["vae"],
-  lacks: (data) => (hasMetric(data, "elbo") ? undefined : "no run has recorded an ELBO yet"),
+  lacks: (data) => (hasMetric(data, "elbo") ? undefined : "no run has recorded an ELBO (grey images have none)"),
   spec: (data) =>
     metricPanels(
       data,

@@ -26,6 +26,8 @@ export interface ModelFacts {
   readonly kind: "transformer" | "vae" | "gan";
   /** Of images: what became of their grey values. */
   readonly binarization?: string;
+  /** What final metrics rest on, by their names: `5000 samples of z an image`. */
+  readonly measuredWith?: Readonly<Record<string, string>>;
   /** Steps that are one pass over the training data, where known. */
   readonly stepsPerEpoch?: number;
 }

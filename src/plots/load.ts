@@ -1,5 +1,6 @@
 // From an experiment's folder to the rows that figures and reports are made of.
 
+import { z } from "zod";
 import { readExperiment, type ExperimentRun } from "../runs/experiment.ts";
 import { readRun } from "../runs/run-folder.ts";
 import { readLatent, readSamples } from "../runs/samples.ts";
@@ -38,12 +39,17 @@ export function loadExperiment(experimentDir: string): LoadedExperiment {
   return { data, runs };
 }
 
+const textsSchema = z.record(z.string(), z.string());
+
 function modelFacts(dir: string, { model, data, train }: ExperimentRun["config"]): ModelFacts {
-  const batches = Number(readRun(dir)?.details["stepsPerEpoch"] ?? NaN);
+  const details = readRun(dir)?.details ?? {};
+  const batches = Number(details["stepsPerEpoch"] ?? NaN);
+  const measuredWith = textsSchema.safeParse(details["metrics"]).data;
   const updates = "discriminator" in train ? train.discriminator.updates : 1;
   return {
     kind: model.kind,
     ...("binarization" in data && { binarization: data.binarization }),
+    ...(measuredWith && { measuredWith }),
     ...(batches > 0 && { stepsPerEpoch: batches / updates }),
   };
 }

@@ -146,7 +146,13 @@ export function finalSentences(data: ExperimentData, rows: readonly SummaryRow[]
         const { line } = row.configuration;
         return `${valueText(row.configuration.runs, column)}${rows.length > 1 && line !== "" ? ` (${line})` : ""}`;
       });
-      const how = column.isLikelihood && binarization !== "" ? `, binarisation ${binarization}` : "";
-      return [`${column.split === "test" ? "Test" : "Dev"} ${column.head}${how}: ${values.join(", ")}.`];
+      const how = [
+        ...(column.isLikelihood && binarization !== "" ? [`binarisation ${binarization}`] : []),
+        ...(column.split === "test"
+          ? distinct(data.runs.flatMap(({ model }) => model?.measuredWith?.[column.name] ?? []))
+          : []),
+      ];
+      const head = [column.head, ...how].join(", ");
+      return [`${column.split === "test" ? "Test" : "Dev"} ${head}: ${values.join(", ")}.`];
     });
 }

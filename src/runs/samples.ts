@@ -3,6 +3,7 @@
 
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { inflateSync } from "node:zlib";
 import { parse } from "csv-parse/sync";
 import { decode, encode } from "fast-png";
 import writeFileAtomic from "write-file-atomic";
@@ -113,6 +114,8 @@ export const latentCsv = (points: readonly LatentPoint[]): string =>
 
 /** Bytes beyond which a file is none of ours. */
 const largest = 1 << 28;
+/** The same of `latent.csv`: a line is about 30 bytes. */
+const largestTable = 1 << 26;
 
 /** The pictures a run has left, by kind and step. What is not a picture of ours is passed over. */
 export function readSamples(runDir: string): SamplePicture[] {
@@ -143,7 +146,7 @@ export function cropped(
 /** The means of q(z|x) a run has left; none where there are no such. */
 export function readLatent(runDir: string): LatentPoint[] {
   const file = sampleFile(runDir, latentFile);
-  if (!isFile(file)) return [];
+  if (!isFile(file) || statSync(file).size > largestTable) return [];
   const rows: Record<string, string>[] = parse(readFileSync(file), { columns: true, relax_column_count: true });
   return rows
     .map((row) => ({ x: Number(row["mean_1"]), y: Number(row["mean_2"]), label: row["label"] ?? "" }))
@@ -154,8 +157,7 @@ function readSample(file: string): SamplePicture | undefined {
   try {
     if (!isFile(file) || statSync(file).size > largest) return undefined;
     const png = readFileSync(file);
-    // The header says how much unpacking would take.
-    if (png.readUInt32BE(16) * png.readUInt32BE(20) > largest) return undefined;
+    if (!isBounded(png)) return undefined;
     const { text, width, height, depth, channels } = decode(png);
     const facts = factsSchema.parse(JSON.parse(text["Comment"] ?? ""));
     const fits =
@@ -164,6 +166,20 @@ function readSample(file: string): SamplePicture | undefined {
   } catch {
     return undefined; // torn or foreign
   }
+}
+
+/** Whether a PNG is 8-bit grey, not too large, and unpacks to what its header says: a small file could unpack to a full memory. */
+function isBounded(png: Buffer): boolean {
+  const [width, height] = [png.readUInt32BE(16), png.readUInt32BE(20)];
+  const size = height * (width + 1); // each row begins with its filter
+  if (png.readUInt8(24) !== 8 || png.readUInt8(25) !== 0 || size > largest) return false;
+  const packed: Buffer[] = [];
+  for (let at = 8; at < png.length; at += 12 + png.readUInt32BE(at)) {
+    const type = png.toString("latin1", at + 4, at + 8);
+    if (!["IHDR", "IDAT", "tEXt", "IEND"].includes(type)) return false; // others may be packed as well
+    if (type === "IDAT") packed.push(png.subarray(at + 8, at + 8 + png.readUInt32BE(at)));
+  }
+  return inflateSync(Buffer.concat(packed), { maxOutputLength: size }).length === size;
 }
 
 function list(folder: string): string[] {

@@ -34,8 +34,9 @@ export interface Training {
   readonly batches?: number;
   readonly evaluateEverySteps: number;
   readonly checkpointEverySteps: number;
-  /** What is measured at every evaluation beside the players' own scalars, by name. */
-  readonly metrics?: () => Promise<readonly (readonly [name: string, value: number])[]>;
+  /** What is measured at every evaluation beside the players' own scalars, by name; undefined where the hooks' signal came first:
+   *  the run then ends as interrupted, and evaluates this step again when it goes on. */
+  readonly metrics?: () => Promise<readonly (readonly [name: string, value: number])[] | undefined>;
 }
 
 /** The network as it was before training, as far as a recording probe compares with it. */
@@ -102,9 +103,15 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
       name,
       value,
     });
-  const evaluated = async (): Promise<number> => {
+  const interrupted = (): Outcome => {
+    save();
+    return { status: "interrupted" };
+  };
+  const evaluated = async (): Promise<number | undefined> => {
     const { loss, rows } = await evaluateSplit(training, "dev");
-    const all = [...rows, ...((await training.metrics?.()) ?? [])];
+    const measured = training.metrics ? await training.metrics() : [];
+    if (!measured) return undefined;
+    const all = [...rows, ...measured];
     hooks.metrics(all.map(([name, value]) => row("dev")(name, value)));
     // Of several players none is better for having the smaller loss.
     if (players.length === 1 && loss < (state.best?.loss ?? Infinity)) {
@@ -115,13 +122,10 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
   };
 
   while (state.step < steps) {
-    if (hooks.signal.aborted) {
-      save();
-      return { status: "interrupted" };
-    }
+    if (hooks.signal.aborted) return interrupted();
     const { step } = state;
     // Before the step, so that a run resumed at this step evaluates here as well.
-    if (step % training.evaluateEverySteps === 0) await evaluated();
+    if (step % training.evaluateEverySteps === 0 && (await evaluated()) === undefined) return interrupted();
     await hooks.reached?.(step);
     const { outcomes, tokens } = await trainStep(training, step);
     for (const { player, scalars, gradientNorm, layers, readings, broken } of outcomes) {
@@ -139,6 +143,7 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
   }
   await hooks.reached?.(state.step);
   const loss = await evaluated();
+  if (loss === undefined) return interrupted();
   // No further step would show what the last update has done.
   if (!Number.isFinite(loss)) return { status: "diverged", reason: `dev loss not finite after step ${state.step - 1}` };
   save();

@@ -1,5 +1,5 @@
 // IDX files: what is written is read, and what is malformed is refused with the reason.
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
@@ -55,6 +55,12 @@ describe("refused is", () => {
   test("a header whose product is no exact number", () => {
     const bytes = good.map((byte, i) => (i >= 4 && i < 16 ? 0xff : byte));
     expect(() => parseIdx(bytes, 3, "f")).toThrow(/expected an IDX file of 4294967295 x 4294967295 x 4294967295/);
+  });
+
+  test("a file that is too large, before it is read", async () => {
+    const file = write("large", new Uint8Array());
+    truncateSync(file, 2 ** 30 + 1); // a hole
+    await expect(readIdx(file, 3)).rejects.toThrow(/expected an IDX file of at most 1073741824 bytes, got 1073741825/);
   });
 
   test("what is no gzip data, or no file", async () => {

@@ -139,6 +139,17 @@ describe("the classifier", () => {
     await expect(used).rejects.toThrow(/delete the file/);
   });
 
+  test("of MNIST that learns too little is not kept; where it had too few images, the key is named", async () => {
+    const before = cachedFiles().length;
+    const set = { name: "mnist", height: side, width: side };
+    const untrained = { ...settings, epochs: 0 };
+    await expect(trainedClassifier(context({ set }), { ...untrained, images: 301 })).rejects.toThrow(
+      /^data\.validation: expected at least 301 training images .* got 300/,
+    );
+    await expect(trainedClassifier(context({ set }), untrained)).rejects.toThrow(/^internal error/);
+    expect(cachedFiles()).toHaveLength(before);
+  });
+
   test("stops when told to and keeps nothing", async () => {
     const before = cachedFiles().length;
     const controller = new AbortController();

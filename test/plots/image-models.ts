@@ -88,7 +88,12 @@ function vaeRun(latent: number, { seed, steps, mark }: { seed: number; steps: nu
   const points = stream(seed, "points").normal(new Float64Array(60));
   return {
     row: { ...row("done", config, seed, steps), finalDevLoss: at(steps).loss, finalTrainLoss: at(steps).loss },
-    model: { kind: "vae", binarization: `${mark}dynamic`, stepsPerEpoch },
+    model: {
+      kind: "vae",
+      binarization: `${mark}dynamic`,
+      measuredWith: { nll: "5000 samples of z an image" },
+      stepsPerEpoch,
+    },
     metrics,
     layers: layersOf("model", ["encoder", "decoder"], ["encoder", "decoder"], steps),
     samples: [
