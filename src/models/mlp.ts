@@ -6,7 +6,6 @@ import { type ActivationName, activations } from "../nn/activations.ts";
 import { withDropout } from "../nn/dropout.ts";
 import { linear, linearParameters } from "../nn/linear.ts";
 import { scope } from "../nn/parameters.ts";
-import { deadUnits } from "../nn/readings.ts";
 import { members } from "../registry.ts";
 import * as residual from "../residual/index.ts";
 import type { ResidualScheme } from "../residual/scheme.ts";
@@ -16,6 +15,7 @@ import {
   endStage,
   feedForwardBranch,
   layerStage,
+  offerDeadUnits,
   openStream,
   placed,
   schemeOf,
@@ -28,7 +28,8 @@ import {
 export interface WeightTransform {
   /** Its word in the keys of stages: what `apply` depends on beside the matrix must be told by it. */
   readonly name: string;
-  /** [in, out] -> same. A matrix may be all zeros, as the last ones of Fixup's branches are at the start. */
+  /** [in, out] -> same. A matrix may be all zeros at the start, as the last ones of Fixup's branches are: where that is nothing to
+   *  be transformed, the configuration has to refuse the two together. */
   apply(weight: Tensor): Tensor;
 }
 
@@ -77,7 +78,7 @@ export const plainGains: Readonly<Record<ActivationName, number>> = {
 };
 
 /** The hidden layers of a plain MLP, a stage each: h_0 the carry entry `from`, h_{l+1} = act(h_l W_l + b_l), [B, sizes[l]] ->
- *  [B, sizes[l + 1]], taps on each; `stack` holds the last. Offers `dead-units` where the activation is a rectifier.
+ *  [B, sizes[l + 1]], taps on each; `stack` holds the last. Offers `dead-units` as {@link offerDeadUnits} does.
  *  Parameters: `<stack>/00/linear/weight` and `bias`; W Xavier-uniform times `plainGains`, b = 0. */
 export function plainMlp(options: PlainMlpOptions): Stage[] {
   const { stack, from, sizes, activation, dropout = 0 } = options;
@@ -97,7 +98,7 @@ export function plainMlp(options: PlainMlpOptions): Stage[] {
       reads: [read],
       apply(p, carry, context) {
         const h_BH = activations[activation](linear(carry[read]!, p["linear/weight"]!, p["linear/bias"]));
-        if (activation === "relu") context.reading("layer", "dead-units", () => deadUnits(h_BH));
+        offerDeadUnits("layer", activation, h_BH, context);
         return { [stack]: context.tap("layer", "stream", withDropout(h_BH, "layer", dropout, context)) };
       },
     };

@@ -118,7 +118,8 @@ export function layerStage(
   };
 }
 
-/** The feed-forward sublayer with the parameters `p`, dropout on its hidden layer: [..., D] -> [..., D]. Offers `dead-units`. */
+/** The feed-forward sublayer with the parameters `p`, dropout on its hidden layer: [..., D] -> [..., D]. Offers `dead-units` as
+ *  {@link offerDeadUnits} does. */
 export function feedForwardBranch(
   { activation, dropout: rate, feedForward: hidden }: StreamOptions,
   x: Tensor,
@@ -129,8 +130,14 @@ export function feedForwardBranch(
   const shape = [...x.shape.slice(0, -1), hidden];
   const dropout =
     context.training && rate ? context.noise("feed-forward/hidden", shape, { kind: "dropout", rate }) : undefined;
-  const observe = (h: Tensor): void => context.reading("feed-forward", "dead-units", () => deadUnits(h));
+  const observe = (h: Tensor): void => offerDeadUnits("feed-forward", activation, h, context);
   return feedForward(x, p, { activation, dropout, inside, observe });
+}
+
+/** Offers `dead-units` of an activated hidden layer `h` [..., F] as a reading of `component`, where the activation is ReLU: units of
+ *  the others pass gradient below 0 as well. */
+export function offerDeadUnits(component: string, activation: ActivationName, h: Tensor, context: StageContext): void {
+  if (activation === "relu") context.reading(component, "dead-units", () => deadUnits(h));
 }
 
 /** What follows a stack's last layer, where there is anything: the final norm, or what the scheme closes with. */

@@ -11,7 +11,7 @@ import { stopGradient } from "./stop-gradient.ts";
  *  Miyato et al. keep u from step to step and iterate once a step. A stage keeps nothing: the start here is a fixed vector.
  *  sigma comes out too small, the Lipschitz constant of the result therefore above 1: of Gaussian matrices [784, 240], whose
  *  singular values lie densest, by 5 to 7 % after 5 iterations, 2 to 3 % after 10 and 0.4 to 2 % after 20 (five drawn); of a
- *  single column, by nothing. */
+ *  single column, by nothing. A matrix of zeros gives 0 / 0: configurations that start with some are refused. */
 export function spectralNorm(w: Tensor, iterations: number): Tensor {
   const width = w.shape.at(-1)!;
   const matrix = tf.reshape(w, [sizeOf(w.shape) / width, width]);

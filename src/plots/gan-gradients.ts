@@ -1,6 +1,7 @@
-import type { ExperimentData } from "./experiment.ts";
+import type { ExperimentData, RunData } from "./experiment.ts";
 import { hasMetric, medianAt, metricPanels, perConfiguration } from "./metric-panels.ts";
 import type { Plot } from "./plot.ts";
+import { configurationsOf } from "./profile.ts";
 import { power } from "./style.ts";
 
 function title(data: ExperimentData): string {
@@ -8,23 +9,27 @@ function title(data: ExperimentData): string {
   const text = perConfiguration(data, (configuration) => {
     const norm = medianAt(configuration, metric("generator/gradient-norm"));
     const score = medianAt(configuration, metric("discriminator/fake"));
-    return Number.isFinite(norm)
-      ? `${power(Number(norm.toPrecision(2)))} where D(G(z)) is ${power(Number(score.toPrecision(2)))}`
-      : undefined;
+    if (!Number.isFinite(norm)) return undefined;
+    const of = configuration.runs.some(isCritic) ? "the score of G(z)" : "D(G(z))";
+    return `${power(Number(norm.toPrecision(2)))} where ${of} is ${power(Number(score.toPrecision(2)))}`;
   });
   return text === "" ? "Gradient norms of both players" : `The generator's gradient norm at the end: ${text}`;
 }
 
-/** D(G(z)) of the runs in which it is a probability: a critic's score has another scale, and may be negative. */
-const withoutCritics = (data: ExperimentData): ExperimentData => ({
-  ...data,
-  runs: data.runs.map((run) => {
-    const isCritic = run.metrics.some(
-      ({ name, value }) => name === "discriminator/fake" && !(value >= 0 && value <= 1),
-    );
-    return isCritic ? { ...run, metrics: run.metrics.filter(({ name }) => name !== "discriminator/fake") } : run;
-  }),
-});
+const isScore = ({ name }: { readonly name: string }): boolean => /^discriminator\/(real|fake)$/.test(name);
+
+/** Whether what the discriminator says is no probability. A run that diverged says NaN at its end, whatever it is. */
+const isCritic = ({ metrics }: RunData): boolean =>
+  metrics.some((row) => isScore(row) && (row.value < 0 || row.value > 1));
+
+/** D(G(z)) of the configurations in which it is a probability: a critic's score has another scale, and may be negative. */
+function withoutCritics(data: ExperimentData): ExperimentData {
+  const critics = new Set(configurationsOf(data).flatMap(({ runs }) => (runs.some(isCritic) ? runs : [])));
+  const runs = data.runs.map((run) =>
+    critics.has(run) ? { ...run, metrics: run.metrics.filter((row) => !isScore(row)) } : run,
+  );
+  return { ...data, runs };
+}
 
 /** Whether gradient reaches the generator, and what the discriminator says then. */
 export const ganGradients: Plot = {
@@ -38,9 +43,11 @@ export const ganGradients: Plot = {
   requires: [],
   of: ["gan"],
   lacks: (data) => (hasMetric(data, "generator/gradient-norm") ? undefined : "no run has recorded gradient norms yet"),
-  spec: (data) =>
-    metricPanels(
-      withoutCritics(data),
+  spec: (data) => {
+    const drawn = withoutCritics(data);
+    const hasProbabilities = hasMetric(drawn, "discriminator/fake");
+    return metricPanels(
+      drawn,
       [
         {
           title: "generator",
@@ -57,14 +64,24 @@ export const ganGradients: Plot = {
           scale: "log",
         },
         // Probabilities near 0 differ by orders of magnitude.
-        {
-          title: "D(G(z))",
-          name: "discriminator/fake",
-          splits: ["train"],
-          axisTitle: "mean",
-          scale: "log",
-        },
+        ...(hasProbabilities
+          ? ([
+              {
+                title: "D(G(z))",
+                name: "discriminator/fake",
+                splits: ["train"],
+                axisTitle: "mean",
+                scale: "log",
+              },
+            ] as const)
+          : []),
       ],
-      { title: title(data) },
-    ),
+      {
+        title: title(data),
+        notes: data.runs.some(isCritic)
+          ? ["D(G(z)) only where it is a probability; the figure of scores has the others."]
+          : [],
+      },
+    );
+  },
 };

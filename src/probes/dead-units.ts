@@ -1,7 +1,7 @@
 import { type Probe, readingRows } from "./probe.ts";
 
-/** Share of the hidden units of every feed-forward branch that are above 0 at no position of the batch: with ReLU they pass
- *  neither signal nor gradient. With GELU it counts units that are never positive. */
+/** Share of the hidden units of every feed-forward branch, or plain layer, that are above 0 at no position of the batch: with ReLU
+ *  they pass neither signal nor gradient. Other activations have no such units and leave no rows. */
 export const deadUnits: Probe = {
   name: "dead-units",
   summary: "share of feed-forward units that are active nowhere in the batch",

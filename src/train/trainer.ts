@@ -164,12 +164,12 @@ export async function trainStep(
 ): Promise<{ readonly outcomes: readonly StepOutcome[]; readonly tokens: number }> {
   const outcomes = new Map<string, StepOutcome>();
   const tokens = new Map<string, number>();
-  for (const { players, update } of turnsOf(training)) {
+  for (const { players, update, isLast } of turnsOf(training)) {
     const found: Differentiated[] = [];
     for (const player of players) {
       const number = step * (player.updates ?? 1) + update;
       const batch = training.dataset.batchAt(number);
-      const differentiated = await differentiatePlayer(training, player, batch, { step, number });
+      const differentiated = await differentiatePlayer(training, player, batch, { step, number, isProbed: isLast });
       // The arrays are the engine's until it differentiates the next player.
       found.push(players.length > 1 ? withOwnGradients(differentiated) : differentiated);
       tokens.set(player.name, (tokens.get(player.name) ?? 0) + batch.tokens);
@@ -184,14 +184,21 @@ export async function trainStep(
 interface Turn {
   readonly players: readonly Player[];
   readonly update: number;
+  /** Whether they move no more in this step: of several updates the last stands in the tables. */
+  readonly isLast: boolean;
 }
 
 /** The turns of a step, in their order. */
 function turnsOf({ players, order }: Training): Turn[] {
-  if (order === "simultaneous") return [{ players, update: 0 }];
-  return players.flatMap((player) =>
-    Array.from({ length: player.updates ?? 1 }, (_, update) => ({ players: [player], update })),
-  );
+  if (order === "simultaneous") return [{ players, update: 0, isLast: true }];
+  return players.flatMap((player) => {
+    const { updates = 1 } = player;
+    return Array.from({ length: updates }, (_, update) => ({
+      players: [player],
+      update,
+      isLast: update === updates - 1,
+    }));
+  });
 }
 
 /** What a step of one player leaves. */
@@ -208,7 +215,10 @@ export interface StepOutcome {
 /** One player's forward, backward, probes and update. `broken` says what is not finite, where there is such a thing; the
  *  parameters are then left as they were. */
 export async function playerStep(training: Training, player: Player, batch: Batch, step: number): Promise<StepOutcome> {
-  return updatePlayer(training, await differentiatePlayer(training, player, batch, { step, number: step }));
+  return updatePlayer(
+    training,
+    await differentiatePlayer(training, player, batch, { step, number: step, isProbed: true }),
+  );
 }
 
 /** A player's gradients at a step, and what probes were shown on the way. `number` counts the player's updates from 0. */
@@ -226,12 +236,10 @@ async function differentiatePlayer(
   training: Training,
   player: Player,
   batch: Batch,
-  { step, number }: { readonly step: number; readonly number: number },
+  { step, number, isProbed }: { readonly step: number; readonly number: number; readonly isProbed: boolean },
 ): Promise<Differentiated> {
   const { engine, parameters, seed } = training;
-  // Of several updates of a step the last stands in the tables.
-  const isLast = (number + 1) % (player.updates ?? 1) === 0;
-  const probes = isLast && training.isProbed(step) ? training.probes : [];
+  const probes = isProbed && training.isProbed(step) ? training.probes : [];
   const isNeeded = (need: Need): boolean => probes.some((probe) => probe.needs.includes(need));
   const tapped = isNeeded("taps");
   const outputChange = isNeeded("output") ? await changeOfOutput(training, player) : undefined;

@@ -17,6 +17,7 @@ const cases: Record<string, Partial<GanOptions>> = {
   lsgan: { loss: "lsgan" },
   hinge: { loss: "hinge" },
   "wgan-gp": { loss: "wgan-gp" },
+  "noise on what is shown": { loss: "non-saturating", instanceNoise: 0.3 },
   "spectral norm": { loss: "hinge", spectralNorm: true },
   "wgan-gp, spectral norm": { loss: "wgan-gp", spectralNorm: true },
   residual: { net: { generator: residual("pre-ln"), discriminator: residual("post-ln") } },

@@ -85,6 +85,39 @@ const edges: Record<string, ExperimentData> = {
   },
 };
 
+const negative = edges["GANs whose scores are negative"]!;
+
+test("D(G(z)) stands beside the gradient norms where it is a probability, on a logarithmic scale", () => {
+  /** The panels by title, and the lines in that of D(G(z)), from the specification's rows. */
+  const drawn = (data: ExperimentData) => {
+    const { hconcat } = registry.ganGradients.spec(data) as unknown as {
+      hconcat: { title: { text: string }; data: { values: { line: string }[] }; layer: object[] }[];
+    };
+    const panel = hconcat.find(({ title }) => title.text === "D(G(z))");
+    return {
+      panels: hconcat.map(({ title }) => title.text),
+      lines: panel?.data.values.map(({ line }) => line),
+      isLog: JSON.stringify(panel?.layer ?? []).includes('"type":"log"'),
+    };
+  };
+  const panels = ["generator", "discriminator", "D(G(z))"];
+  const [minimax, nonSaturating] = ["loss minimax", "loss non-saturating"];
+  expect(drawn(gan)).toEqual({ panels, lines: [minimax, nonSaturating], isLog: true });
+  // One seed of a configuration says that none of its seeds has probabilities.
+  const oneCritic = { ...gan, runs: [negative.runs[0]!, ...gan.runs.slice(1)] };
+  expect(drawn(oneCritic)).toEqual({ panels, lines: [nonSaturating], isLog: true });
+  expect(registry.ganGradients.title(oneCritic)).toMatch(
+    /minimax: .* where the score of G\(z\) is .* where D\(G\(z\)\) is 0\.3$/,
+  );
+  expect(drawn(negative).panels).toEqual(panels.slice(0, 2));
+  // A run that diverged ends in NaN.
+  const [first, ...rest] = gan.runs;
+  const metrics = first!.metrics.map((row) =>
+    row.step > 20 && row.name === "discriminator/fake" ? { ...row, value: NaN } : row,
+  );
+  expect(drawn({ ...gan, runs: [{ ...first!, metrics }, ...rest] }).lines).toEqual([minimax, nonSaturating]);
+});
+
 test.each(Object.entries(edges))("every figure draws %s without warnings", async (_name, edge) => {
   for (const plot of plots)
     if (unmet(plot, edge) === undefined) {

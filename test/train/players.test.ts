@@ -123,6 +123,33 @@ describe("a step", () => {
     }
   });
 
+  test("of several updates the last is probed, which leaves the same bits as none probed", async () => {
+    const [probed, plain] = [game({ order: "alternating", updates: 3 }), game({ order: "alternating", updates: 3 })];
+    const seen: string[] = [];
+    const note = (what: string, name: string): void => void seen.push(`${what} ${name}`);
+    const watched: Engine = {
+      ...engine,
+      differentiate: (player, parameters, batch, options) => {
+        note(options.tapped ? "tapped" : "untapped", player.name);
+        return engine.differentiate(player, parameters, batch, options);
+      },
+    };
+    const record = [probes.activationRms, probes.updateRatio];
+    const { outcomes } = await trainStep({ ...probed, engine: watched, probes: record }, 1);
+    expect(seen).toEqual([
+      "untapped discriminator",
+      "untapped discriminator",
+      "tapped discriminator",
+      "tapped generator",
+    ]);
+    for (const { layers } of outcomes) {
+      expect(layers.length).toBeGreaterThan(0);
+      expect(layers.every(({ step }) => step === 1)).toBe(true);
+    }
+    await trainStep({ ...plain, probes: [] }, 1);
+    expect(valuesOf(probed.parameters)).toEqual(valuesOf(plain.parameters));
+  });
+
   test("the orders differ, and differ in the generator alone after one update of each", async () => {
     const [a, b] = [game({ order: "simultaneous" }), game({ order: "alternating" })];
     await trainStep(a, 0);
