@@ -1,5 +1,5 @@
-// Optimizers by the name used in configs: loops over typed arrays, in float64 with float32 storage, so every engine trains
-// alike. The loops are those of optimizers.wat. State is kept by parameter path, never by position.
+// Optimizers by the name used in configs: loops over typed arrays in float32, the same whatever the engine, so that every engine
+// trains alike. The loops are those of optimizers.wat. State is kept by parameter path, never by position.
 import type { OptimizerConfig } from "../config/schema.ts";
 import { chunkLength, emptyChunk, fillChunk, instantiate } from "../engine/simd.ts";
 import { assert } from "../errors.ts";
@@ -71,7 +71,7 @@ function adam(
       const shrink = learningRate * decay;
       return updateInChunks(gradient, [parameter, m, v], measured, (length) => {
         const moments = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
-        kernels.adam(length, gradientScale, penalty, ...moments, rate, correct2, epsilon, shrink, measured);
+        kernels.adam(length, gradientScale, penalty, ...moments, rate, correct2, epsilon, shrink);
       });
     },
   };
@@ -86,7 +86,7 @@ function sgd({ momentum, weightDecay }: { momentum: number; weightDecay: number 
     update(path, parameter, gradient, { gradientScale, learningRate, measured = true }) {
       const changed = momentum ? [parameter, slot(state, "velocity", path, parameter.length)] : [parameter];
       return updateInChunks(gradient, changed, measured, (length) =>
-        kernels.sgd(length, gradientScale, weightDecay, momentum, learningRate, measured),
+        kernels.sgd(length, gradientScale, weightDecay, momentum, learningRate),
       );
     },
   };
@@ -106,14 +106,16 @@ const kernels = instantiate<{
     correct2: number,
     epsilon: number,
     shrink: number,
-    measured: boolean,
   ): void;
-  sgd(length: number, scale: number, penalty: number, momentum: number, rate: number, measured: boolean): void;
+  sgd(length: number, scale: number, penalty: number, momentum: number, rate: number): void;
+  measure(length: number): void;
 }>(wasm);
 const sums = new Float64Array(kernels.memory.buffer, 0, 8);
-const [gradientChunk, ...changedChunks] = [0, 1, 2, 3].map(
-  (place) => new Float32Array(kernels.memory.buffer, 1024 + place * 4 * chunkLength, chunkLength),
-) as [Float32Array, ...Float32Array[]];
+const chunkAt = (place: number): Float32Array =>
+  new Float32Array(kernels.memory.buffer, 1024 + place * 4 * chunkLength, chunkLength);
+const gradientChunk = chunkAt(0);
+const changedChunks = [chunkAt(1), chunkAt(2), chunkAt(3)];
+const beforeChunk = chunkAt(4);
 
 /** Runs `loop` over one chunk of the arrays after the other; `changed` is the parameter, then its state. */
 function updateInChunks(
@@ -126,9 +128,13 @@ function updateInChunks(
   assert(gradient.length === count, `a gradient of ${gradient.length} numbers for a parameter of ${count}`);
   sums.fill(measured ? 0 : NaN);
   for (let start = 0; start < count; start += chunkLength) {
-    const length = fillChunk(gradientChunk, gradient, start, 2);
-    for (const [i, array] of changed.entries()) fillChunk(changedChunks[i]!, array, start, 2);
+    const length = fillChunk(gradientChunk, gradient, start, 4);
+    for (const [i, array] of changed.entries()) fillChunk(changedChunks[i]!, array, start, 4);
     loop(length);
+    if (measured) {
+      fillChunk(beforeChunk, changed[0]!, start, 4);
+      kernels.measure(length);
+    }
     for (const [i, array] of changed.entries()) emptyChunk(changedChunks[i]!, array, start);
   }
   // The root of a square is the magnitude exactly, as long as the square neither overflows nor vanishes: those of float32
