@@ -109,10 +109,14 @@ const activationOf = ({ activation }: { readonly activation: string }): Activati
 function netOf(
   model: Pick<VaeConfig["model"], "width" | "feedForward" | "residual" | "norm" | "dropout">,
   depth: number | undefined,
-  layers: { readonly hidden?: readonly number[] | undefined; readonly activation: string },
+  layers: {
+    readonly hidden?: readonly number[] | undefined;
+    readonly activation: string;
+    readonly dropout?: number | undefined;
+  },
 ): Net {
   const activation = activationOf(layers);
-  if (depth === undefined) return { hidden: layers.hidden!, activation };
+  if (depth === undefined) return { hidden: layers.hidden!, activation, dropout: layers.dropout ?? 0 };
   const { width, feedForward, residual, norm, dropout } = model;
   return {
     depth,

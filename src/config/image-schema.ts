@@ -179,8 +179,16 @@ export const vaeSchema = (names: Registries) =>
 
 const player = (whose: string, fallback: string) =>
   z
-    .strictObject({ hidden: hidden(whose), activation: activation.default(fallback) })
-    .transform(({ hidden, activation }) => ({ ...(hidden && { hidden }), activation }))
+    .strictObject({
+      hidden: hidden(whose),
+      activation: activation.default(fallback),
+      dropout: fraction(`probability of dropping a unit of a plain layer of ${whose}`).optional(),
+    })
+    .transform(({ hidden, activation, dropout }) => ({
+      ...(hidden && { hidden }),
+      activation,
+      ...(dropout && { dropout }),
+    }))
     .prefault({})
     .describe(`layers of ${whose}`);
 
@@ -232,6 +240,13 @@ export const ganSchema = (names: Registries) =>
             "divided by; remove it or choose another model.residual",
         );
       const players = ["generator", "discriminator"] as const;
+      for (const name of players)
+        if (model[name].dropout !== undefined && !model[name].hidden)
+          issue(
+            [name, "dropout"],
+            `expected model.${name}.dropout only with model.${name}.hidden; remove it` +
+              (model.depth ? " (residual blocks have model.dropout)" : ""),
+          );
       if (model.net === "dcgan") {
         for (const name of players)
           if (model[name].hidden)

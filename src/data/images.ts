@@ -103,6 +103,12 @@ export async function loadImageData(options: ImageDataOptions): Promise<ImageDat
       ? fresh.bernoulli(new Float32Array(rows * pixels), grey, step)
       : scaled(grey, binarization);
   };
+  // The players of a game ask for the same batch one after the other.
+  let latest: { readonly step: number; readonly images: Float32Array } | undefined;
+  const trainingOnce = (step: number): Float32Array => {
+    if (latest?.step !== step) latest = { step, images: training(step) };
+    return latest.images;
+  };
   const evaluated = (split: Part, from: number, to: number): Float32Array => {
     const grey = split.images.subarray(from * pixels, to * pixels);
     return binarization === "dynamic" ? drawnOnce(split, grey, from, pixels) : scaled(grey, binarization);
@@ -116,7 +122,7 @@ export async function loadImageData(options: ImageDataOptions): Promise<ImageDat
   const hashes = { data: dataHash(splits, height, width) };
   return {
     dataset: {
-      batchAt: (step) => lazyBatch(rows, pixels, () => training(step)),
+      batchAt: (step) => lazyBatch(rows, pixels, () => trainingOnce(step)),
       stepsPerEpoch,
       evaluation: { dev: batches(splits.dev), test: batches(splits.test) },
       unigramEntropy: unigramEntropy(splits.train, pixels, binarization),

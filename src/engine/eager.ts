@@ -79,7 +79,7 @@ function lastCarry(
 }
 
 /** A step's random numbers by purpose: drawn once, used on the way up and again on the way down. */
-type Noises = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array; readonly tensor: Tensor }>;
+type Noises = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
 
 /** A tap's readings, taken as the tensors come by: TensorFlow.js drops them soon after. */
 interface Tap {
@@ -178,9 +178,10 @@ function trainingContext(stage: Stage, { step, seed }: StepOptions, noises: Nois
       if (!drawn) {
         const data = new Float32Array(sizeOf(shape));
         drawNoise(data, { seed, purpose, noise, step });
-        noises.set(purpose, (drawn = { shape, data, tensor: tf.tensor(data, [...shape]) }));
+        noises.set(purpose, (drawn = { shape, data }));
       }
-      return drawn.tensor;
+      // A new tensor each time: one made within a gradient, as a gradient penalty takes it, goes with it.
+      return tf.tensor(drawn.data, [...shape]);
     },
     constant: constantOf(stage, step),
   };

@@ -5,7 +5,7 @@ import { constantAt, type Parameters, type Player, type Stage } from "../stage.t
 import type { Batch } from "../types.ts";
 import { compilationKey, compileStage, type Measured, type Mode } from "./compile.ts";
 import type { Engine, EngineKind, NoisePosition, StepResult } from "./engine.ts";
-import { drawNoise } from "./noise.ts";
+import { noiseKeeper } from "./noise.ts";
 import { bufferPool, type Carry, isOutOfRange, layOut, type Loaded, type Plan } from "./plan.ts";
 import { checkInPlaceOutputs, createSession, sessionOptions } from "./session.ts";
 
@@ -25,6 +25,7 @@ function onnxEngine(threads: number): Engine {
   let plans: Plans = new WeakMap();
   // Plans hold views of the buffers: where one moves, all of them are laid out anew when next asked for.
   const pool = bufferPool(() => void (plans = new WeakMap()));
+  const keepNoise = noiseKeeper();
   /** Whether taps are measured so that numbers beyond the range of float32's squares are true, too. */
   let scaled = false;
 
@@ -56,7 +57,7 @@ function onnxEngine(threads: number): Engine {
   const runPlan = async (plan: Plan, batch: Batch, { step, seed }: NoisePosition): Promise<void> => {
     for (const [name, { data }] of Object.entries(batch.tensors))
       (plan.batch[name]!.data as Float32Array).set(data as Float32Array);
-    for (const { purpose, noise, data } of plan.noises) drawNoise(data, { seed, purpose, noise, step });
+    for (const { purpose, noise, data } of plan.noises) keepNoise(data, { seed, purpose, noise, step });
     for (const { constant, data } of plan.constants) data[0] = constantAt(constant, step);
     let nextSum = 0;
     for (const [i, call] of plan.calls.entries()) {

@@ -5,7 +5,7 @@ import { plainMlp, residualMlp, type WeightTransform } from "./mlp.ts";
 
 /** Hidden layers one by one, or a number of residual blocks of one width. */
 export type Net =
-  | { readonly hidden: readonly number[]; readonly activation: ActivationName }
+  | { readonly hidden: readonly number[]; readonly activation: ActivationName; readonly dropout?: number }
   | {
       readonly depth: number;
       readonly width: number;
@@ -27,9 +27,11 @@ export function hiddenStages(
     readonly frozen?: true | undefined;
   },
 ): Stage[] {
-  return "hidden" in net
-    ? plainMlp({ ...place, sizes: [place.inputSize, ...net.hidden], activation: net.activation })
-    : residualMlp({ ...place, ...net });
+  if ("hidden" in net) {
+    const { hidden, ...rest } = net;
+    return plainMlp({ ...place, ...rest, sizes: [place.inputSize, ...hidden] });
+  }
+  return residualMlp({ ...place, ...net });
 }
 
 /** Width of what a net gives. */

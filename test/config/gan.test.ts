@@ -32,6 +32,16 @@ test.each([
     { ...blocks("fixup"), spectralNorm: true },
     /model\.spectralNorm: expected false with model\.residual: fixup.*; remove it or choose another model\.residual/,
   ],
+  [
+    "dropout of layers that are no plain ones",
+    { ...blocks("pre-ln"), discriminator: { dropout: 0.3 } },
+    /model\.discriminator\.dropout: expected .* only with model\.discriminator\.hidden; remove it \(residual blocks have model\.dropout\)/,
+  ],
+  [
+    "dropout of convolutions",
+    { net: "dcgan", generator: { dropout: 0.3 } },
+    /model\.generator\.dropout: expected .* only with model\.generator\.hidden; remove it/,
+  ],
 ])("%s: refused with both keys", (_, model, message) => {
   expect(() => load(model)).toThrow(UserError);
   expect(() => load(model)).toThrow(message);
@@ -44,10 +54,11 @@ test("each of these keys is taken without the other", () => {
   expect(load({ ...blocks("pre-ln"), spectralNorm: true }).model).toMatchObject({ spectralNorm: true });
 });
 
-test("noise of 0 is left out, so that runs keep their names", () => {
-  const [without, zero, noisy] = [{}, { instanceNoise: 0 }, { instanceNoise: 0.1 }].map((own) =>
-    load({ ...plain, ...own }),
-  );
+test.each([
+  ["noise", { instanceNoise: 0 }, { instanceNoise: 0.1 }],
+  ["dropout", { discriminator: { hidden: [8], dropout: 0 } }, { discriminator: { hidden: [8], dropout: 0.3 } }],
+])("%s of 0 is left out, so that runs keep their names", (_, none, some) => {
+  const [without, zero, noisy] = [{}, none, some].map((own) => load({ ...plain, ...own }));
   expect(without!.model).not.toHaveProperty("instanceNoise");
   expect(zero).toEqual(without);
   const ids = [without, zero, noisy].map((config) => singleRun(config!).id);

@@ -4,7 +4,7 @@ import { env } from "@tensorflow/tfjs-core";
 import { describe, expect, test } from "vitest";
 import * as engines from "../../src/engine/index.ts";
 import { gan, type GanOptions } from "../../src/models/gan.ts";
-import { convolutional, imageBatch, residual, shaken, smallGan, stretch } from "./images.ts";
+import { convolutional, imageBatch, plain, residual, shaken, smallGan, stretch } from "./images.ts";
 import { expectSlopes } from "./slopes.ts";
 
 globalThis.Float32Array = Float64Array as never;
@@ -18,6 +18,7 @@ const cases: Record<string, Partial<GanOptions>> = {
   hinge: { loss: "hinge" },
   "wgan-gp": { loss: "wgan-gp" },
   "noise on what is shown": { loss: "non-saturating", instanceNoise: 0.3 },
+  dropout: { loss: "non-saturating", net: { generator: plain([6, 5]), discriminator: plain([7, 5], "tanh", 0.3) } },
   "spectral norm": { loss: "hinge", spectralNorm: true },
   "wgan-gp, spectral norm": { loss: "wgan-gp", spectralNorm: true },
   residual: { net: { generator: residual("pre-ln"), discriminator: residual("post-ln") } },

@@ -23,6 +23,10 @@ const cases: Record<string, Partial<GanOptions>> = {
   "hinge, spectral norm": { loss: "hinge", spectralNorm: true },
   "non-saturating, noise on what is shown": { loss: "non-saturating", instanceNoise: 0.3 },
   "wgan-gp": { loss: "wgan-gp", net: leaky },
+  "wgan-gp, dropout": {
+    loss: "wgan-gp",
+    net: { generator: plain([6], "relu", 0.2), discriminator: plain([7, 5], "leaky-relu", 0.3) },
+  },
   "wgan-gp, spectral norm, sigmoid": {
     loss: "wgan-gp",
     spectralNorm: true,

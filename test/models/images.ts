@@ -19,7 +19,11 @@ export function imageBatch(kind: "grey" | "binary", rows = sizes.rows, pixels = 
   return { tensors: { images: { dtype: "float32", shape: [rows, pixels], data } }, tokens: rows };
 }
 
-export const plain = (hidden: readonly number[], activation: ActivationName = "tanh"): Net => ({ hidden, activation });
+export const plain = (hidden: readonly number[], activation: ActivationName = "tanh", dropout = 0): Net => ({
+  hidden,
+  activation,
+  dropout,
+});
 
 export const residual = (scheme: string, activation: ActivationName = "tanh"): Net => ({
   depth: 2,
