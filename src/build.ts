@@ -82,12 +82,13 @@ export function vaeOptions({ model, data }: VaeConfig, { dimensions }: Pick<Data
 
 /** What decides a GAN. */
 export function ganOptions({ model, train }: GanConfig, { dimensions }: Pick<Dataset, "dimensions">): GanOptions {
-  const { net, loss, latent, spectralNorm, instanceNoise, gradientPenalty, channels, depth, generator, discriminator } =
-    model;
+  const { net, loss, latent, spectralNorm, pixels, instanceNoise, gradientPenalty, channels, depth } = model;
+  const { generator, discriminator } = model;
   return {
     loss: loss as GanOptions["loss"],
     latent,
     spectralNorm,
+    pixels: pixels as GanOptions["pixels"],
     instanceNoise: instanceNoise ?? 0,
     ...(gradientPenalty !== undefined && { gradientPenalty }),
     height: dimensions["height"]!,

@@ -1,7 +1,16 @@
 // What the models of images have in common, and what a VAE's and a GAN's configuration has of its own.
 
 import { z } from "zod";
-import { activations, binarizations, ganLosses, models, objectives, type Registries, views } from "./names.ts";
+import {
+  activations,
+  binarizations,
+  ganLosses,
+  models,
+  objectives,
+  pixelRanges,
+  type Registries,
+  views,
+} from "./names.ts";
 import { depthOf, exactlyOne, fraction, kind, oneOf, positive, rate, unique } from "./pieces.ts";
 import { checkScheme, schemeDefaults, schemeKeys } from "./scheme-keys.ts";
 
@@ -207,6 +216,7 @@ export const ganSchema = (names: Registries) =>
         .boolean()
         .default(false)
         .describe("divide the discriminator's matrices by their spectral norm (Miyato et al. 2018)"),
+      pixels: oneOf(pixelRanges, "range of the pixels that the discriminator is shown").default("symmetric"),
       instanceNoise: z
         .number()
         .min(0)
@@ -271,6 +281,7 @@ export const ganSchema = (names: Registries) =>
         loss,
         gradientPenalty,
         spectralNorm,
+        pixels,
         instanceNoise,
         latent,
         channels,
@@ -283,6 +294,7 @@ export const ganSchema = (names: Registries) =>
         loss,
         ...(loss === "wgan-gp" && { gradientPenalty: gradientPenalty ?? 10 }),
         spectralNorm,
+        pixels,
         ...(instanceNoise > 0 && { instanceNoise }),
         latent,
         ...(net === "dcgan" && { channels: channels ?? 32 }),

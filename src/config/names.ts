@@ -78,6 +78,10 @@ export const ganLosses = [
   { name: "hinge", summary: "hinge loss (Lim and Ye 2017)" },
   { name: "wgan-gp", summary: "Wasserstein critic with gradient penalty (Gulrajani et al. 2017)" },
 ] as const satisfies Member[];
+export const pixelRanges = [
+  { name: "unit", summary: "[0, 1], grey values as they are" },
+  { name: "symmetric", summary: "[-1, 1], 2x - 1, as Radford et al. 2016 have it" },
+] as const satisfies Member[];
 export const orders = [
   { name: "simultaneous", summary: "both gradients at the same parameters, then both updates" },
   { name: "alternating", summary: "the discriminator's updates, then the generator's against the new discriminator" },

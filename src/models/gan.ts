@@ -18,6 +18,9 @@ import { placed } from "./residual-stream.ts";
 /** What the players play for. */
 export type GanLoss = "minimax" | "non-saturating" | "lsgan" | "hinge" | "wgan-gp";
 
+/** The range of the pixels that the discriminator is shown: [0, 1] as they are, or [-1, 1], 2x - 1 of them. */
+export type PixelRange = "unit" | "symmetric";
+
 /** What decides both networks and the game. */
 export interface GanOptions {
   readonly loss: GanLoss;
@@ -31,6 +34,7 @@ export interface GanOptions {
     | { readonly channels: number; readonly generator: ActivationName; readonly discriminator: ActivationName };
   /** Whether the discriminator's matrices are divided by their spectral norms. */
   readonly spectralNorm: boolean;
+  readonly pixels: PixelRange;
   /** Standard deviation of the Gaussian noise on every image that the discriminator is shown in training (Sønderby et al. 2017,
    *  section 3.3): both distributions then overlap, so that it cannot tell them apart without error. */
   readonly instanceNoise: number;
@@ -50,9 +54,8 @@ export function gan(options: GanOptions): { players: Player[]; views: Record<str
     stages: [
       latentStage(options),
       ...generatorStages(options, { frozen: true }),
-      bothStage(),
-      ...shownStages(options, "both"),
-      ...discriminatorStages(options, shown(options, "both")),
+      shownStage(options, ["images", "pixels"]),
+      ...discriminatorStages(options, "shown"),
       ...penalized,
       judgeStage(options),
     ],
@@ -66,8 +69,7 @@ export function gan(options: GanOptions): { players: Player[]; views: Record<str
     stages: [
       latentStage(options),
       ...generatorStages(options),
-      ...shownStages(options, "pixels"),
-      ...discriminatorStages(options, shown(options, "pixels"), { frozen: true }),
+      ...judged(options, "pixels", { frozen: true }),
       foolStage(options),
     ],
     scalars: ["loss", "fake"],
@@ -79,7 +81,7 @@ export function gan(options: GanOptions): { players: Player[]; views: Record<str
     players: [discriminator, generator],
     views: {
       generate: view("generate", "pixels", generatorStages(options)),
-      score: view("score", "scores", [...discriminatorStages(options, "images"), scoreStage(options)]),
+      score: view("score", "scores", [...judged(options, "images"), scoreStage(options)]),
     },
   };
 }
@@ -119,35 +121,34 @@ function generatorStages(options: GanOptions, { frozen }: { frozen?: true } = {}
   return [...hidden, toPixels];
 }
 
-/** Real images, then generated ones: [2 B, P]. The discriminator sees them in one forward. */
-const bothStage = (): Stage => ({
-  ...outside("both", "discriminator"),
-  key: "gan both",
-  parameters: {},
-  reads: ["images", "pixels"],
-  apply: (_, { images, pixels }) => ({ both: tf.concat([images!, pixels!], 0) }),
-});
+/** Images in the range that the discriminator is shown. */
+const inRange = ({ pixels }: GanOptions, x: Tensor): Tensor => (pixels === "unit" ? x : tf.sub(tf.mul(x, 2), 1));
 
-/** The carry entry in which the discriminator finds the images of the entry `from`. */
-const shown = ({ instanceNoise }: GanOptions, from: string): string => (instanceNoise > 0 ? "shown" : from);
-
-/** Images with noise, where there is any: fresh at every update, none in evaluation. */
-function shownStages({ instanceNoise }: GanOptions, from: string): Stage[] {
-  if (instanceNoise === 0) return [];
-  const stage: Stage = {
+/** `shown`: the images of the entries `from`, one batch after the other, in the discriminator's range; in training with fresh
+ *  noise at every update where there is any. Real and generated images are seen in one forward. */
+function shownStage(options: GanOptions, from: readonly string[]): Stage {
+  const { pixels, instanceNoise } = options;
+  const isNoisy = instanceNoise > 0;
+  return {
     ...outside("shown", "discriminator"),
-    key: `gan shown ${from}`,
+    key: `gan shown ${JSON.stringify({ from, pixels, isNoisy })}`,
     parameters: {},
-    reads: [from],
-    constants: { deviation: instanceNoise },
+    reads: from,
+    ...(isNoisy && { constants: { deviation: instanceNoise } }),
     apply(_, carry, context) {
-      const images = carry[from]!;
-      if (!context.training) return { shown: images };
-      const noise = context.noise("instance", images.shape, { kind: "normal" });
-      return { shown: tf.add(images, tf.mul(noise, context.constant("deviation"))) };
+      const images = from.map((key) => carry[key]!);
+      const shown = inRange(options, images.length > 1 ? tf.concat(images, 0) : images[0]!);
+      if (!isNoisy || !context.training) return { shown };
+      const noise = context.noise("instance", shown.shape, { kind: "normal" });
+      return { shown: tf.add(shown, tf.mul(noise, context.constant("deviation"))) };
     },
   };
-  return [stage];
+}
+
+/** The discriminator's layers on the images of the entry `from`, which it is shown as they are where that is its range. */
+function judged(options: GanOptions, from: string, whose?: { frozen: true }): Stage[] {
+  if (options.pixels === "unit" && options.instanceNoise === 0) return discriminatorStages(options, from, whose);
+  return [shownStage(options, [from]), ...discriminatorStages(options, "shown", whose)];
 }
 
 /** Iterations of the power method behind a spectral norm; see `spectralNorm` for what they give. */
@@ -276,7 +277,7 @@ function refuseOnceDifferentiable({ net }: GanOptions): void {
     );
 }
 
-/** E (||grad_x a(x)|| - 1)^2 at points drawn evenly between pairs of real and generated images (Gulrajani et al. 2017,
+/** E (||grad_x a(x)|| - 1)^2, x as the discriminator is shown it, at points drawn evenly between pairs of real and generated images (Gulrajani et al. 2017,
  *  equation 3). One stage holds the whole discriminator, since its gradient is taken within. */
 function penaltyStage(options: GanOptions): Stage {
   refuseOnceDifferentiable(options);
@@ -284,7 +285,7 @@ function penaltyStage(options: GanOptions): Stage {
   const keys = layers.map(({ key }) => key).join();
   return {
     ...outside("penalty", "discriminator"),
-    key: `gan penalty ${keys}`,
+    key: `gan penalty ${options.pixels} ${keys}`,
     mayIgnoreParameters: true,
     parameters: Object.assign(
       {},
@@ -298,7 +299,7 @@ function penaltyStage(options: GanOptions): Stage {
     ),
     apply(p, { images, pixels }, context) {
       const share_B1 = shareOf(context, images!.shape[0]!);
-      const between = tf.add(pixels!, tf.mul(tf.sub(images!, pixels!), share_B1));
+      const between = inRange(options, tf.add(pixels!, tf.mul(tf.sub(images!, pixels!), share_B1)));
       const within = (layer: string): StageContext => ({
         training: context.training,
         tap: (_component, _point, x) => x,

@@ -52,6 +52,7 @@ export function smallGan(
     width: 4,
     net: { generator: net(ganSizes.generator), discriminator: net(ganSizes.discriminator) },
     spectralNorm: false,
+    pixels: "unit",
     instanceNoise: 0,
     discriminatorUpdates: 1,
   });

@@ -34,14 +34,14 @@ const gans: Record<string, Partial<GanOptions>> = {
   "non-saturating": { loss: "non-saturating", net: mlp },
   lsgan: { loss: "lsgan", net: mlp },
   hinge: { loss: "hinge", net: mlp },
-  "WGAN-GP": { loss: "wgan-gp", net: mlp },
+  "WGAN-GP": { loss: "wgan-gp", net: mlp, pixels: "symmetric" },
   "WGAN-GP, tanh": { loss: "wgan-gp", net: smooth, gradientPenalty: 3 },
   "spectral norm": { loss: "hinge", net: mlp, spectralNorm: true },
   "WGAN-GP, residual": {
     loss: "wgan-gp",
     net: { generator: residual("pre-ln"), discriminator: residual("pre-ln") },
   },
-  DCGAN: { loss: "non-saturating", ...dcgan },
+  DCGAN: { loss: "non-saturating", ...dcgan, pixels: "symmetric" },
   "DCGAN, WGAN-GP": { loss: "wgan-gp", ...dcgan },
   "DCGAN, spectral norm": { loss: "hinge", ...dcgan, spectralNorm: true },
 };

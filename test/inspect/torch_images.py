@@ -119,8 +119,13 @@ def generate(network, z):
     return torch.sigmoid(up(x, "generator/pixels")).flatten(1)
 
 
+def in_range(network, images):
+    """Pixels as the discriminator is shown them."""
+    return 2 * images - 1 if network.options["pixels"] == "symmetric" else images
+
+
 def score(network, images):
-    """Logits [B]."""
+    """Logits [B] of images in the discriminator's range."""
     options, weights = network.options, network.weights
     net, normalized = options["net"], options["spectralNorm"]
     if "channels" not in net:
@@ -148,11 +153,11 @@ def gan_losses(case):
     """The discriminator's loss, then the generator's."""
     network = Network(case)
     kind = network.options["loss"]
-    real_images, z = tensor(case["images"]), tensor(case["noises"]["normal/latent/z"])
+    real_images, z = in_range(network, tensor(case["images"])), tensor(case["noises"]["normal/latent/z"])
     ones, zeros = torch.ones(len(z), dtype=torch.float64), torch.zeros(len(z), dtype=torch.float64)
     bce, mse = F.binary_cross_entropy_with_logits, F.mse_loss
 
-    fake_images = generate(network, z).detach()
+    fake_images = in_range(network, generate(network, z)).detach()
     real, fake = score(network, real_images), score(network, fake_images)
     if kind in ("minimax", "non-saturating"):
         loss = bce(real, ones) + bce(fake, zeros)
@@ -168,7 +173,7 @@ def gan_losses(case):
 
     for weight in network.weights.values():
         weight.grad = None
-    fake = score(network, generate(network, z))
+    fake = score(network, in_range(network, generate(network, z)))
     if kind == "minimax":
         loss = torch.log(1 - torch.sigmoid(fake)).mean()
     elif kind == "non-saturating":

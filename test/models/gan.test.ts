@@ -8,6 +8,7 @@ import { mean } from "../../src/statistics.ts";
 import type { HostTensor } from "../../src/types.ts";
 import { erf } from "../float64.ts";
 import { floats } from "../gradient-check.ts";
+import { relativeDifference } from "../helpers.ts";
 import { expectAgreement } from "./agreement.ts";
 import { convolutional, imageBatch, plain, residual, shaken, sizes, smallGan, stretch } from "./images.ts";
 
@@ -19,6 +20,7 @@ const leaky = { generator: plain([6, 5], "relu"), discriminator: plain([7, 5], "
 const cases: Record<string, Partial<GanOptions>> = {
   minimax: { net: leaky },
   "non-saturating": { loss: "non-saturating" },
+  "non-saturating, symmetric pixels": { loss: "non-saturating", pixels: "symmetric" },
   lsgan: { loss: "lsgan", net: leaky },
   "hinge, spectral norm": { loss: "hinge", spectralNorm: true },
   "non-saturating, noise on what is shown": { loss: "non-saturating", instanceNoise: 0.3 },
@@ -143,6 +145,37 @@ test("the penalty is the squared distance of the score's slope from 1, between r
     penalty += (Math.hypot(...slope) - 1) ** 2 / sizes.rows;
   }
   expect(scalars["penalty"]! / penalty).toBeCloseTo(1, 3);
+});
+
+test("with symmetric pixels scores, losses and the penalty are those of 2x - 1", async () => {
+  const [unit, symmetric] = (["unit", "symmetric"] as const).map((pixels) =>
+    gan(smallGan({ loss: "wgan-gp", pixels })),
+  ) as [ReturnType<typeof gan>, ReturnType<typeof gan>];
+  const parameters = shaken(unit.players, 0.5);
+  // W (2x - 1) + b = (2 W) x + (b - W 1): the same function of x, by other parameters of the first layer.
+  const folded = new Map([...parameters].map(([path, one]) => [path, { ...one, data: one.data.slice() }]));
+  const { data: weight, shape } = folded.get("discriminator/00/linear/weight")!;
+  const { data: bias } = folded.get("discriminator/00/linear/bias")!;
+  for (let i = 0; i < weight.length; i++) {
+    bias[i % shape[1]!]! -= weight[i]!;
+    weight[i]! *= 2;
+  }
+  const batch = imageBatch("grey");
+  const scores = async (game: ReturnType<typeof gan>, at: typeof parameters): Promise<number[]> =>
+    Array.from(await engine.output(game.views["score"]!, at, batch));
+  expect(relativeDifference(await scores(symmetric, parameters), await scores(unit, folded))).toBeLessThan(1e-5);
+  const options = { step: 3, seed: 1, tapped: false };
+  for (const i of [0, 1]) {
+    const [a, b] = [
+      (await engine.differentiate(symmetric.players[i]!, parameters, batch, options)).scalars,
+      (await engine.differentiate(unit.players[i]!, folded, batch, options)).scalars,
+    ];
+    expect(a["fake"]).toBeCloseTo(b["fake"]!, 5);
+    if (i === 0) expect(a["real"]).toBeCloseTo(b["real"]!, 5);
+    // Slopes are by 2x - 1, half as steep as by x.
+    if (i === 0) expect(a["penalty"]).not.toBeCloseTo(b["penalty"]!, 2);
+    else expect(a["loss"]).toBeCloseTo(b["loss"]!, 5);
+  }
 });
 
 test("D(G(z)) of a generator that is found out is small, and not 0", async () => {

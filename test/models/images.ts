@@ -58,6 +58,7 @@ export const smallGan = (overrides: Partial<GanOptions> = {}): GanOptions => ({
   width: sizes.width,
   net: { generator: plain([6, 5]), discriminator: plain([7, 5]) },
   spectralNorm: false,
+  pixels: "unit",
   instanceNoise: 0,
   discriminatorUpdates: 1,
   ...(overrides.loss === "wgan-gp" && { gradientPenalty: 10 }),
