@@ -67,7 +67,10 @@ export async function evaluateMetrics(
       ...(onProgress && { progress: (share: number, doing = name) => onProgress(doing, share) }),
       ...(signal && { signal }),
     };
-    results.push({ metric: name, values: await metric.measure(context) });
+    // Two metrics may say how good the same classifier is.
+    const said = new Set(results.flatMap(({ values }) => values.map((value) => value.name)));
+    const values = await metric.measure(context);
+    results.push({ metric: name, values: values.filter((value) => !said.has(value.name)) });
   }
   return results;
 }

@@ -135,6 +135,11 @@ describe("fathom evaluate and compare", () => {
     ]);
   });
 
+  test("what two metrics say is said once", async () => {
+    const { stdout } = await fathom("evaluate", runDir, "parzen", "parzen", "--images", "9");
+    expect(stdout.match(/^parzen /gm)).toHaveLength(1);
+  });
+
   test.each([
     [["latent-units", "no-such-metric"], /unknown metric "no-such-metric". Known: class-histogram/],
     [

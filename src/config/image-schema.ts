@@ -80,7 +80,10 @@ function checkBlocks(model: Blocks, names: Registries, context: z.RefinementCtx)
       if (model[key] !== undefined)
         issue(
           key,
-          `expected model.${key} only with model.depth, which makes residual blocks; add model.depth or remove it`,
+          `expected model.${key} only with model.depth, which makes residual blocks; add model.depth or remove it` +
+            (key === "dropout" && "discriminator" in model
+              ? " (plain layers have model.generator.dropout and model.discriminator.dropout)"
+              : ""),
         );
     return;
   }
@@ -254,8 +257,10 @@ export const ganSchema = (names: Registries) =>
         if (model[name].dropout !== undefined && !model[name].hidden)
           issue(
             [name, "dropout"],
-            `expected model.${name}.dropout only with model.${name}.hidden; remove it` +
-              (model.depth ? " (residual blocks have model.dropout)" : ""),
+            model.net === "dcgan"
+              ? `expected no model.${name}.dropout with model.net: dcgan; remove it`
+              : `expected model.${name}.dropout only with model.${name}.hidden; remove it` +
+                  (model.depth ? " (residual blocks have model.dropout)" : ""),
           );
       if (model.net === "dcgan") {
         for (const name of players)
@@ -334,7 +339,10 @@ export const metricsSchema = (names: Registries, kind: keyof typeof views, evalu
     .strictObject({
       evaluation: list("at every evaluation, of the dev images").default(evaluation),
       final: list("once at the end, of the test images").optional(),
-      importanceSamples: positive("samples of z an image of importance-weighted-nll", 1_000_000).default(5000),
+      importanceSamples: positive(
+        "samples of z an image of importance-weighted-nll; naive-likelihood takes 1, 10, 100 ... up to twice as many",
+        1_000_000,
+      ).default(5000),
       images: positive("generated images that a metric compares with real ones", 100_000).default(10_000),
     })
     .prefault({})

@@ -35,7 +35,7 @@ export function exactlyOne(
     code: "custom",
     // Both are there: point at the second. None is there: point at their parent.
     path: given === 2 ? [keys[1]] : [],
-    message: `expected either ${a} or ${b}, got ${given === 2 ? `both; remove one` : `neither; add one`}`,
+    message: `expected either ${a} or ${b}, got ${given === 2 ? `both; remove one (an override: ${a}=null or ${b}=null)` : `neither; add one`}`,
   });
 }
 

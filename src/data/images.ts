@@ -7,7 +7,7 @@ import { UserError } from "../errors.ts";
 import { stream } from "../random.ts";
 import { members, unknownName } from "../registry.ts";
 import type { Batch, Dataset } from "../types.ts";
-import { readImageFolder, type ImageSet, type LabelledImages } from "./image-set.ts";
+import { IDX_NAMES, readImageFolder, type ImageSet, type LabelledImages } from "./image-set.ts";
 import * as imageSets from "./image-sets/index.ts";
 
 /** How grey values v of 0-255 become what a model is given, pixel by pixel.
@@ -165,7 +165,8 @@ export async function loadImageSet(nameOrFolder: string): Promise<ImageSet> {
   if (statSync(nameOrFolder, { throwIfNoEntry: false })?.isDirectory())
     return readImageFolder(nameOrFolder, nameOrFolder);
   throw new UserError(
-    `${unknownName("image set", nameOrFolder, [...known.keys()])}, or a folder with the four IDX files of a set`,
+    `${unknownName("image set", nameOrFolder, [...known.keys()])}, or a folder with the four IDX files of a set (${Object.values(IDX_NAMES).join(", ")}); ` +
+      `there is no folder ${nameOrFolder}`,
   );
 }
 

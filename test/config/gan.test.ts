@@ -40,7 +40,7 @@ test.each([
   [
     "dropout of convolutions",
     { net: "dcgan", generator: { dropout: 0.3 } },
-    /model\.generator\.dropout: expected .* only with model\.generator\.hidden; remove it/,
+    /expected no model\.generator\.dropout with model\.net: dcgan; remove it/,
   ],
 ])("%s: refused with both keys", (_, model, message) => {
   expect(() => load(model)).toThrow(UserError);

@@ -183,6 +183,11 @@ describe("metrics made with it", () => {
     expect(values.at(-1)!.detail).toMatch(/^classifier [0-9a-f]{64}$/);
   });
 
+  test("the Fréchet distance of fewer images than features is refused", async () => {
+    const measured = frechetDistance.measure(context({ images: 64 }));
+    await expect(measured).rejects.toThrow(/expected at least 65 generated images .*, got 64; ask for more/);
+  });
+
   test("the histogram is of all classes of the set", async () => {
     const values = await classHistogram.measure(context({ images: 40 }));
     const shares = [0, 1, 2].map((c) => valueOf(values, `class/${c}`));
