@@ -55,8 +55,8 @@ export interface MeasureResult {
 }
 
 /** Measures the run in `runDir` and writes `<runDir>/measure/step-<step>/<instrument>.csv`, its figure beside it, as each
- *  instrument ends. An instrument that was named and refuses the network is a `UserError`; without names it is left out and
- *  said so. */
+ *  instrument ends. An instrument that was named and refuses the network is a `UserError` before anything is written; without
+ *  names it is left out and said so. */
 export async function measureRun(
   runDir: string,
   { names, step: wanted, batches: count, signal, onProgress }: MeasureOptions,
@@ -79,12 +79,13 @@ export async function measureRun(
     const batches = devBatches(dataset.evaluation.dev, count);
     const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
     const folder = join(runDir, "measure", `step-${String(step).padStart(8, "0")}`);
-    ensureFolder(folder, "what is measured of a run is kept in its folder");
     const context = { run: basename(runDir), step, batches: batches.length, tokens };
     const results: Measured[] = [];
     const refused: { instrument: string; reason: string }[] = [];
-    for (const { name, measure } of chosen)
+    const suited: { instrument: Instrument; subject: Subject }[] = [];
+    for (const instrument of chosen)
       for (const player of players) {
+        const { name } = instrument;
         const subject: Subject = {
           engine,
           player,
@@ -96,19 +97,33 @@ export async function measureRun(
         };
         if (signal.aborted) break;
         try {
-          const measurement = await measure(subject);
-          const base = join(folder, players.length > 1 ? `${player.name}-${name}` : name);
-          const spec = measurementSpec(measurement, context);
-          const files = await writeFiles(base, name, measurement, spec);
-          const title = measurementTitle(measurement);
-          results.push({ instrument: name, player: player.name, title, measurement, files });
+          await instrument.refuse?.(subject);
+          suited.push({ instrument, subject });
         } catch (error) {
           if (signal.aborted) break;
           if (!(error instanceof UserError)) throw error;
-          if (names.length > 0) throw new UserError(`${name}: ${error.message}`, { cause: error });
-          refused.push({ instrument: name, reason: error.message });
+          const { message: reason } = error;
+          if (names.length > 0) throw new UserError(`${name}: ${reason}`, { cause: error });
+          // Two players of a kind are refused alike.
+          if (!refused.some((other) => other.instrument === name && other.reason === reason))
+            refused.push({ instrument: name, reason });
         }
       }
+    ensureFolder(folder, "what is measured of a run is kept in its folder");
+    for (const { instrument, subject } of suited) {
+      if (signal.aborted) break;
+      const { name } = instrument;
+      const player = subject.player.name;
+      try {
+        const measurement = await instrument.measure(subject);
+        const base = join(folder, players.length > 1 ? `${player}-${name}` : name);
+        const spec = measurementSpec(measurement, context);
+        const files = await writeFiles(base, name, measurement, spec);
+        results.push({ instrument: name, player, title: measurementTitle(measurement), measurement, files });
+      } catch (error) {
+        if (!signal.aborted) throw error;
+      }
+    }
     if (results.length === 0) discardEmpty(folder, dirname(folder));
     const record = readRun(runDir);
     return {

@@ -38,11 +38,13 @@ export async function eagerEngine(name: string, backend: string): Promise<Engine
     async differentiate(player, parameters, batch, options): Promise<StepResult> {
       await use();
       const scope = tf.engine();
+      const noises: Noises = new Map();
       scope.startScope();
       try {
-        return differentiate(player, parameters, batch, options);
+        return differentiate(player, parameters, batch, options, noises);
       } finally {
         scope.endScope();
+        for (const { tensor } of noises.values()) tensor.dispose();
       }
     },
     async evaluate(player, parameters, batch, at) {
@@ -79,7 +81,7 @@ function lastCarry(
 }
 
 /** A step's random numbers by purpose: drawn once, used on the way up and again on the way down. */
-type Noises = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+type Noises = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array; readonly tensor: Tensor }>;
 
 /** A tap's readings, taken as the tensors come by: TensorFlow.js drops them soon after. */
 interface Tap {
@@ -89,11 +91,16 @@ interface Tap {
   gradient?: Moments;
 }
 
-function differentiate(player: Player, parameters: Parameters, batch: Batch, options: StepOptions): StepResult {
+function differentiate(
+  player: Player,
+  parameters: Parameters,
+  batch: Batch,
+  options: StepOptions,
+  noises: Noises,
+): StepResult {
   let carry = batchTensors(batch);
   const differentiable = new Set<string>();
   const frames: { stage: Stage; carry: Tensors; wanted: string[] }[] = [];
-  const noises: Noises = new Map();
   const readings: Reading[] = [];
   for (const stage of player.stages) {
     const wanted = stage.reads.filter((key) => differentiable.has(key));
@@ -178,10 +185,10 @@ function trainingContext(stage: Stage, { step, seed }: StepOptions, noises: Nois
       if (!drawn) {
         const data = new Float32Array(sizeOf(shape));
         drawNoise(data, { seed, purpose, noise, step });
-        noises.set(purpose, (drawn = { shape, data }));
+        // Kept, since it may be drawn within a gradient, as a gradient penalty takes it, with which all else goes.
+        noises.set(purpose, (drawn = { shape, data, tensor: tf.keep(tf.tensor(data, [...shape])) }));
       }
-      // A new tensor each time: one made within a gradient, as a gradient penalty takes it, goes with it.
-      return tf.tensor(drawn.data, [...shape]);
+      return drawn.tensor;
     },
     constant: constantOf(stage, step),
   };

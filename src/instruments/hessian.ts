@@ -1,12 +1,13 @@
 import { withoutDropout } from "../engine/linearize.ts";
 import { UserError } from "../errors.ts";
 import { stream } from "../random.ts";
-import { type Player, parameterSpecs, sizeOf } from "../stage.ts";
+import { type Player, sizeOf } from "../stage.ts";
 import { mean, standardDeviation } from "../statistics.ts";
 import type { CurvatureRow } from "../types.ts";
 import { inner, norm, scale, signs } from "../vectors.ts";
 import { displaced } from "./displacement.ts";
 import type { Instrument, Subject } from "./instrument.ts";
+import { ownParameters } from "./stacks.ts";
 
 /** How hard to try, and how far a step of the finite difference goes. */
 export interface HessianEffort {
@@ -46,7 +47,15 @@ interface Found {
  *  lesser part is below 0.3 %. */
 const largestResidual = 0.1;
 
-/** The Hessian H of the loss on the batches, without dropout or label smoothing: its largest eigenvalue by power iteration,
+/** Number of parameters that `player` learns; a `UserError` where they are more than `largest`. */
+function sizeUpTo(largest: number, player: Player): number {
+  const size = [...ownParameters(player).values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  if (size > largest)
+    throw new UserError(`expected a network of at most ${largest} parameters, got ${size}; measure a smaller network`);
+  return size;
+}
+
+/** The Hessian H of the player's loss by the parameters it learns, on the batches, without dropout or label smoothing: its largest eigenvalue by power iteration,
  *  and its trace as the mean of z^T H z over vectors z of random signs (Hutchinson 1990).
  *  H v = (g(theta + h v) - g(theta - h v)) / 2h with the engine's gradients g: the error of that grows with h^2 through
  *  curvature and with 1 / h through rounding, and how far h and h/2 disagree shows its size. A ReLU's kinks that lie within a
@@ -56,10 +65,7 @@ export async function hessianRows(
   { step, probes, tolerance, patience, maxIterations, largest }: HessianEffort = usualHessianEffort,
 ): Promise<CurvatureRow[]> {
   const { player, seed, onProgress } = subject;
-  const specs = [...parameterSpecs([player]).values()];
-  const size = specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-  if (size > largest)
-    throw new UserError(`expected a network of at most ${largest} parameters, got ${size}; measure a smaller network`);
+  const size = sizeUpTo(largest, player);
   const product = hessianProduct(subject);
   const work = 2 * maxIterations + probes;
   let done = 0;
@@ -128,7 +134,7 @@ const disagreementOf = (half: number, value: number): number => (half === value 
 /** v -> H v for v with norm 1, parameters one after another as the player lists them; steps are in parts of ||theta||. */
 function hessianProduct({ engine, player, parameters, batches }: Subject): Product {
   const evaluated: Player = { ...player, stages: player.stages.map(withoutDropout) };
-  const paths = [...parameterSpecs([player]).keys()];
+  const paths = [...ownParameters(player).keys()];
   const sizes = paths.map((path) => parameters.get(path)!.data.length);
   let size = 0;
   const starts = sizes.map((one) => (size += one) - one);
@@ -159,5 +165,6 @@ function hessianProduct({ engine, player, parameters, batches }: Subject): Produ
 export const hessian: Instrument = {
   name: "hessian",
   summary: "curvature of the loss on a small model: the Hessian's top eigenvalue, and its trace",
+  refuse: ({ player }) => void sizeUpTo(usualHessianEffort.largest, player),
   measure: async (subject) => ({ kind: "curvature", rows: await hessianRows(subject) }),
 };

@@ -23,5 +23,7 @@ export interface Subject {
 /** A member of the registry of instruments. */
 export interface Instrument extends Member {
   /** Throws a `UserError` where it cannot measure such a network; whoever calls says which instrument it was. */
+  refuse?(subject: Subject): void | Promise<void>;
+  /** Of a network that it does not refuse. */
   measure(subject: Subject): Promise<Measurement>;
 }

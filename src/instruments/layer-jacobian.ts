@@ -25,5 +25,6 @@ export async function layerJacobians(subject: Subject, effort: Effort = usualEff
 export const layerJacobian: Instrument = {
   name: "layer-jacobian",
   summary: "how far each layer stretches its residual stream: spectral norm and mean-square singular value",
+  refuse: ({ player }) => void layersOf(player),
   measure: async (subject) => ({ kind: "jacobian", rows: await layerJacobians(subject) }),
 };

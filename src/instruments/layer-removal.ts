@@ -7,11 +7,10 @@ import { batchLosses, weighted } from "./loss.ts";
 import { type Layer, layersOf } from "./stacks.ts";
 
 /** The loss without each layer: the stream passes it by, all other layers as they were trained. Veit et al. 2016 found that
- *  residual networks bear it. A `UserError` where later layers need more than the stream of a layer. */
+ *  residual networks bear it. */
 export async function layerRemovals(subject: Subject): Promise<RemovalRow[]> {
   const { player, onProgress } = subject;
   const layers = layersOf(player);
-  await refuseReaders(subject, layers);
   const whole = await batchLosses(subject, player);
   const loss = weighted(subject, whole);
   const rows: RemovalRow[] = [];
@@ -30,10 +29,9 @@ export async function layerRemovals(subject: Subject): Promise<RemovalRow[]> {
 }
 
 /** Throws where a layer is the first to write an entry that a later stage reads: without it there would be no such entry. */
-async function refuseReaders(
-  { engine, player: { stages }, parameters, batches }: Subject,
-  layers: readonly Layer[],
-): Promise<void> {
+async function refuseReaders({ engine, player, parameters, batches }: Subject): Promise<void> {
+  const layers = layersOf(player);
+  const { stages } = player;
   let carry = batches[0]!.tensors;
   for (const [i, stage] of stages.entries()) {
     const before = carry;
@@ -53,5 +51,6 @@ async function refuseReaders(
 export const layerRemoval: Instrument = {
   name: "layer-removal",
   summary: "what each layer is worth: dev loss with that layer taken out, less dev loss",
+  refuse: refuseReaders,
   measure: async (subject) => ({ kind: "removal", rows: await layerRemovals(subject) }),
 };

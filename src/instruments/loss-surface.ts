@@ -1,9 +1,10 @@
 import { stream } from "../random.ts";
-import { parameterSpecs, type Parameter } from "../stage.ts";
+import type { Parameter } from "../stage.ts";
 import type { SurfaceRow } from "../types.ts";
 import { displaced } from "./displacement.ts";
 import type { Instrument, Subject } from "./instrument.ts";
 import { batchLosses, weighted } from "./loss.ts";
+import { ownParameters } from "./stacks.ts";
 
 /** The grid: `points` a side, an odd number so that theta itself is one of them, from -radius to radius. */
 export interface Grid {
@@ -12,13 +13,14 @@ export interface Grid {
 }
 
 /** A slice of the loss around theta: f(alpha, beta) = L(theta + alpha d1 + beta d2), d1 and d2 random with the norm of every
- *  filter that of theta's (Li et al. 2018, section 4): at 1 every neuron has moved as far as it is long. */
+ *  filter that of theta's (Li et al. 2018, section 4): at 1 every neuron has moved as far as it is long. theta is what the
+ *  player learns, another player's parameters stay where they are. */
 export async function lossSurfaceRows(
   subject: Subject,
   { points, radius }: Grid = { points: 21, radius: 1 },
 ): Promise<SurfaceRow[]> {
   const { player, parameters, seed, onProgress } = subject;
-  const paths = [...parameterSpecs([player]).keys()];
+  const paths = [...ownParameters(player).keys()];
   const directions = [1, 2].map(
     (which) => new Map(paths.map((path) => [path, filterNormalized(parameters.get(path)!, seed, which)])),
   );

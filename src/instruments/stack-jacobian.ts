@@ -26,5 +26,6 @@ export async function stackJacobians(subject: Subject, effort: Effort = usualEff
 export const stackJacobian: Instrument = {
   name: "stack-jacobian",
   summary: "how far each stack stretches its residual stream, first layer to last: the same numbers",
+  refuse: ({ player }) => void layersByStack(player),
   measure: async (subject) => ({ kind: "jacobian", rows: await stackJacobians(subject) }),
 };

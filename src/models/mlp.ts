@@ -154,15 +154,22 @@ function inputStage({ stack, from, inputSize, width }: ResidualMlpOptions, strea
 /** The matrices of linear maps among the parameters of stages made here; those of hyper-connections are not. */
 const isMatrix = (name: string): boolean => /^(linear|input|feed-forward\/(in|out))\/weight$/.test(name);
 
+/** The stage of a network that is another player's: what it reads of itself is offered there. */
+const asFrozen = (stage: Stage): Stage => ({
+  ...stage,
+  frozen: true,
+  apply: (p, carry, context) => stage.apply(p, carry, { ...context, reading: () => {} }),
+});
+
 /** A stage with its matrices transformed and its parameters frozen, where options say so. */
 function adapted(stage: Stage, { weight, frozen }: Pick<MlpOptions, "weight" | "frozen">): Stage {
-  const kept: Stage = frozen ? { ...stage, frozen } : stage;
+  const kept = frozen ? asFrozen(stage) : stage;
   if (!weight) return kept;
   const transformed = (p: Tensors): Tensors =>
     Object.fromEntries(Object.entries(p).map(([name, w]) => [name, isMatrix(name) ? weight.apply(w) : w]));
   return {
     ...kept,
     key: `${stage.key} ${weight.name}`,
-    apply: (p, carry, context) => stage.apply(transformed(p), carry, context),
+    apply: (p, carry, context) => kept.apply(transformed(p), carry, context),
   };
 }

@@ -15,11 +15,11 @@ const interrupted = vi.hoisted(() => ({ instrument: "" }));
 
 vi.mock("../../src/instruments/index.ts", async (original) => {
   const all = Object.values(await original<Record<string, Instrument>>());
-  const withInterrupt = ({ name, summary, measure }: Instrument): Instrument => ({
-    ...{ name, summary },
+  const withInterrupt = (one: Instrument): Instrument => ({
+    ...one,
     measure(subject) {
-      if (name === interrupted.instrument) process.emit("SIGINT");
-      return measure(subject);
+      if (one.name === interrupted.instrument) process.emit("SIGINT");
+      return one.measure(subject);
     },
   });
   return Object.fromEntries(all.map((one) => [one.name, withInterrupt(one)]));
@@ -221,11 +221,12 @@ describe("fathom measure", () => {
     await fathom("train", debug, "--out", out, "--quiet", "model.residual=dlcl", "name=dlcl", "train.steps=1");
     const runs = join(out, "dlcl", "runs");
     const dlcl = join(runs, readdirSync(runs)[0]!);
-    const named = await fathom("measure", dlcl, "layer-removal");
+    const named = await fathom("measure", dlcl, "loss-surface", "layer-removal");
     expect([named.code, named.stderr]).toEqual([
       2,
       expect.stringContaining("layer-removal: expected layers that hand on"),
     ]);
+    expect(existsSync(join(dlcl, "measure"))).toBe(false);
     const all = await fathom("measure", dlcl, "--batches", "1");
     expect(all.code).toBe(0);
     expect(all.stderr).toContain("layer-removal left out: expected layers that hand on");

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Engine } from "../../src/engine/engine.ts";
 import * as engines from "../../src/engine/index.ts";
 import type { Subject } from "../../src/instruments/instrument.ts";
-import { layerRemovals } from "../../src/instruments/layer-removal.ts";
+import { layerRemoval, layerRemovals } from "../../src/instruments/layer-removal.ts";
 import { filterNormalized, lossSurfaceRows } from "../../src/instruments/loss-surface.ts";
 import type { TransformerOptions } from "../../src/models/transformer.ts";
 import type { Batch } from "../../src/types.ts";
@@ -71,9 +71,13 @@ describe("layer-removal", () => {
   test("is refused where later layers read what a layer wrote beside the stream, and works everywhere else", async () => {
     const refused: [string, string][] = [];
     for (const residual of schemeNames)
-      await layerRemovals(subjectOf({ residual })).catch(
-        (error: Error) => void refused.push([residual, error.message]),
-      );
+      try {
+        const subject = subjectOf({ residual });
+        await layerRemoval.refuse!(subject);
+        await layerRemovals(subject);
+      } catch (error) {
+        refused.push([residual, (error as Error).message]);
+      }
     expect(refused).toEqual([
       ["dlcl", expect.stringMatching(/^expected layers that hand on nothing but the residual stream, got encoder\/00/)],
     ]);

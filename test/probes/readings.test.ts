@@ -7,6 +7,7 @@ import * as engines from "../../src/engine/index.ts";
 import * as probes from "../../src/probes/index.ts";
 import { presets } from "../../src/probes/presets.ts";
 import { recordingProbes } from "../../src/prepare.ts";
+import { gan } from "../../src/models/gan.ts";
 import { branchShare } from "../../src/nn/readings.ts";
 import type { GradientSample, StepView } from "../../src/probes/probe.ts";
 import { stream } from "../../src/random.ts";
@@ -17,6 +18,7 @@ import { playerStep, startOf, type StepOutcome, type Training } from "../../src/
 import type { Batch, ReadingRow } from "../../src/types.ts";
 import { layerNorm, linear, relu, softmax } from "../float64.ts";
 import { build, randomBatch, shake, smallTransformer } from "../helpers.ts";
+import { imageBatch, plain as plainNet, residual as residualNet, smallGan } from "../models/images.ts";
 import { seed, step, wholeNetwork } from "./whole-network.ts";
 
 const [width, heads] = [16, 4];
@@ -396,6 +398,24 @@ test("with two players each has rows of its own parameters alone", async () => {
       ["all", player.name],
     ]);
     for (const { value } of readings) expect(value).toBeCloseTo(1, 6); // the same batch twice
+  }
+});
+
+test.each([
+  ["plain layers", plainNet([6, 5], "relu"), ["dead-units"]],
+  ["residual blocks", residualNet("pre-ln", "relu"), ["dead-units", "branch-share", "angular-distance"]],
+])("a GAN's player reads its own %s, not the other's that it runs frozen", async (_, net, names) => {
+  const { players } = gan(smallGan({ net: { generator: net, discriminator: net } }));
+  const parameters = initialize(players, 1);
+  for (const kind of ["onnx", "cpu"] as const) {
+    const engine = await engines[kind].create({ threads: 1 });
+    for (const player of players) {
+      const options = { step, seed, tapped: false, readings: names };
+      const { readings } = await engine.differentiate(player, parameters, imageBatch("grey"), options);
+      expect(new Set(readings.map(({ name }) => name))).toEqual(new Set(names));
+      expect(new Set(readings.map(({ stack }) => stack))).toEqual(new Set([player.name]));
+    }
+    await engine.dispose();
   }
 });
 
