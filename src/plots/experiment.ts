@@ -3,7 +3,7 @@
 
 import type { LatentPoint, SamplePicture } from "../runs/samples.ts";
 import type { LayerRow, MetricRow, ReadingRow, RunRow } from "../types.ts";
-import { distinct } from "../statistics.ts";
+import { distinct, groupBy } from "../statistics.ts";
 
 /** The rows of one run. */
 export interface RunData {
@@ -51,6 +51,8 @@ export interface Layout {
   /** What a line stands for, e.g. `depth (layers a stack)`; empty where nothing but the panel varies. */
   readonly lineTitle: string;
   panelOf(row: RunRow): string;
+  /** The panel in a name: without the keys whose value is that of most configurations. */
+  panelNameOf(row: RunRow): string;
   lineOf(row: RunRow): string;
 }
 
@@ -99,12 +101,25 @@ export function layoutOf(data: ExperimentData): Layout {
   const others = keys.filter((key) => key !== schemeKey && !isDepth(key));
   const lineKeys = depth.length > 0 ? depth : others.splice(0, 1);
   const panelKeys = [...scheme, ...others];
-  const panelOf = (row: RunRow): string => panelKeys.map((key) => labelOf(key, row)).join(" · ");
+  const labels = (row: RunRow, of: readonly string[]): string => of.map((key) => labelOf(key, row)).join(" · ");
+  const panelOf = (row: RunRow): string => labels(row, panelKeys);
   const rows = data.runs.map((run) => run.row);
   const valuesOf = (row: RunRow): string[] => lineKeys.map((key) => plain(row.config[key]));
   // Encoder and decoder may be varied by a key each and yet always be of one depth.
   const even = depth.length > 1 && rows.every((row) => new Set(valuesOf(row)).size === 1);
   const lineOf = (row: RunRow): string => (even ? valuesOf(row)[0]! : valuesOf(row).join("+"));
+  // In a grid each value is as frequent as the others; in a list most configurations may share what one departs from.
+  const configurations = [...groupBy(rows, (row) => JSON.stringify([panelOf(row), lineOf(row)])).values()].map(
+    ([row]) => row!,
+  );
+  const isUsual = (key: string, row: RunRow): boolean =>
+    key !== schemeKey &&
+    2 * configurations.filter((other) => labelOf(key, other) === labelOf(key, row)).length > configurations.length;
+  const panelNameOf = (row: RunRow): string =>
+    labels(
+      row,
+      panelKeys.filter((key) => !isUsual(key, row)),
+    );
   return {
     panelKeys,
     lineKeys,
@@ -112,6 +127,7 @@ export function layoutOf(data: ExperimentData): Layout {
     lines: distinct(rows.map(lineOf)).sort(byNumber),
     lineTitle: lineTitle(even ? [depthKey] : lineKeys),
     panelOf,
+    panelNameOf,
     lineOf,
   };
 }
@@ -120,7 +136,7 @@ export function layoutOf(data: ExperimentData): Layout {
 export function configurationName(layout: Layout, row: RunRow): string {
   const line = layout.lineOf(row);
   const lineName = layout.lineKeys.every(isDepth) ? `${line} layers` : `${humanised(layout.lineKeys[0] ?? "")} ${line}`;
-  const parts = [layout.panelOf(row), layout.lineKeys.length > 0 ? lineName : ""].filter((part) => part !== "");
+  const parts = [layout.panelNameOf(row), layout.lineKeys.length > 0 ? lineName : ""].filter((part) => part !== "");
   return parts.length > 0 ? parts.join(", ") : "this configuration";
 }
 

@@ -29,12 +29,18 @@ export const shownOf = (data: ExperimentData, kind: SamplePicture["kind"]): Show
     return found ? [found] : [];
   });
 
-/** A note on whose pictures these are, where there were others. */
+/** Configurations left out that a note names. */
+const leftOutNamed = 6;
+
+/** A note on whose pictures these are, where there were others: the first `drawn` of those shown. */
 export function seedNote(data: ExperimentData, shown: readonly Shown[], drawn: number): string[] {
   const seeds = new Set(data.runs.map(({ row }) => row.seed)).size;
+  const names = shown.slice(drawn).map(({ configuration }) => configuration.name);
+  const more = names.length > leftOutNamed ? ` and ${names.length - leftOutNamed} more` : "";
+  const leftOut = `${names.slice(0, leftOutNamed).join("; ")}${more}`;
   return [
     seeds > 1 ? `Of ${seeds} seeds the lowest is shown (${shown[0]!.run.row.seed}).` : "",
-    drawn < shown.length ? `Of ${shown.length} configurations ${drawn} are shown.` : "",
+    drawn < shown.length ? `Of ${shown.length} configurations ${drawn} are shown; left out: ${leftOut}.` : "",
   ].filter((note) => note !== "");
 }
 

@@ -14,6 +14,7 @@ import {
   lineScales,
   logAxis,
   times,
+  wrapped,
   type LogAxis,
 } from "./style.ts";
 
@@ -48,6 +49,15 @@ export function profileGrid(data: ExperimentData, measure: Measure, options: Gri
   const lines = "split(replace(datum.label, ' ', ', '), ', ')";
   const header =
     columns.length > 4 ? { header: { labelExpr: lines, labelFontSize: columns.length > 6 ? 10 : 11 } } : {};
+  // A row's name runs along its side, in as many lines as it takes; it may be longer than the row is high.
+  const height = layout.panels.length > 2 ? 130 : 170;
+  const linesOf = (text: string): string[] => wrapped(text, Math.floor(height / 8));
+  const rowLines = Object.fromEntries(
+    layout.panels.map((panel) => [panel, linesOf(panel).length > 1 ? panel.split(" · ").flatMap(linesOf) : [panel]]),
+  );
+  const rowHeader = Object.values(rowLines).some((lines) => lines.length > 1)
+    ? { header: { labelExpr: `(${JSON.stringify(rowLines)})[datum.label]` } }
+    : {};
   const deepest = Math.max(1, ...rows.flatMap((row) => row.layer));
   const thinnedNote = profiles.some(({ layers }) => layers.length > layersDrawn)
     ? [`Of stacks deeper than ${layersDrawn} layers ${layersDrawn} are drawn, evenly spread.`]
@@ -94,14 +104,14 @@ export function profileGrid(data: ExperimentData, measure: Measure, options: Gri
     data: { values: [...rows, ...emptyCells(rows, columns)] },
     transform: [{ flatten: ["layer", "value", "low", "high"] }],
     facet: {
-      row: { field: "panel", type: "nominal", title: null, sort: [...layout.panels] },
+      row: { field: "panel", type: "nominal", title: null, sort: [...layout.panels], ...rowHeader },
       column: { field: "column", type: "nominal", title: null, sort: columns, ...header },
     },
     spacing: 12,
     spec: {
       // All columns fit a page.
       width: columns.length > 4 ? Math.floor(760 / columns.length) : columns.length > 2 ? 180 : 340,
-      height: layout.panels.length > 2 ? 130 : 170,
+      height,
       layer: [
         {
           transform: [seeds],
@@ -190,7 +200,7 @@ function emptyCells(rows: readonly ReturnType<typeof gridRow>[], columns: readon
 }
 
 /** `Gradient norm of layer 1 over the last layer, step 0 → at the end: post-ln encoder 1.5× → 0.002×, decoder ...`: of
- *  each panel's deepest configuration, stack by stack. */
+ *  each panel's deepest configuration, stack by stack; smallest to largest where several lines are as deep. */
 export function ratioSentence(data: ExperimentData, measure: Measure, what: string): string {
   const ratios = firstOverLast(data, measure).filter(
     (ratio) => Number.isFinite(ratio.first) || Number.isFinite(ratio.end),
@@ -198,13 +208,16 @@ export function ratioSentence(data: ExperimentData, measure: Measure, what: stri
   if (ratios.length === 0) return `${what}, by layer`;
   const parts = [...groupBy(ratios, (ratio) => ratio.configuration.panel)].map(([panel, inPanel]) => {
     const stacks = [...groupBy(inPanel, (ratio) => ratio.stack)].map(([stack, inStack]) => {
-      const { layers, first, end } = inStack.reduce((deepest, ratio) =>
-        ratio.layers >= deepest.layers ? ratio : deepest,
-      );
-      return { layers, text: `${stack} ${ratioText(first)} → ${ratioText(end)}` };
+      const layers = Math.max(...inStack.map((ratio) => ratio.layers));
+      const deepest = inStack.filter((ratio) => ratio.layers === layers);
+      const first = ratioText(deepest.map((ratio) => ratio.first));
+      const end = ratioText(deepest.map((ratio) => ratio.end));
+      return { layers, lines: deepest.length, text: `${stack} ${first} → ${end}` };
     });
     const depth = distinct(stacks.map(({ layers }) => layers)).join("+");
-    return `${panel === "" ? "" : `${panel}, `}${depth} layers: ${stacks.map(({ text }) => text).join(", ")}`;
+    const lines = Math.max(...stacks.map((stack) => stack.lines));
+    const range = lines > 1 ? `, range of ${lines} lines` : "";
+    return `${panel === "" ? "" : `${panel}, `}${depth} layers${range}: ${stacks.map(({ text }) => text).join(", ")}`;
   });
   const shown = parts.length <= 4 ? parts.join("; ") : `${parts.slice(0, 3).join("; ")}; and ${parts.length - 3} more`;
   return `${what} of the first layer over the last, ${momentName(data, measure, "first")} → at the end. ${shown}`;
@@ -234,4 +247,8 @@ export function rangeSentence(data: ExperimentData, measure: Measure, what: stri
   return `${what} ${moment === "end" ? "at the end" : "at the first step"}, smallest to largest layer of the deepest network. ${shown}`;
 }
 
-const ratioText = (ratio: number): string => (Number.isNaN(ratio) ? "–" : times(ratio));
+/** `0.2×`, `0.2× to 0.5×`: the range of the ratios that are known. */
+function ratioText(ratios: readonly number[]): string {
+  const known = ratios.filter(Number.isFinite);
+  return known.length === 0 ? "–" : distinct(extent(known).map(times)).join(" to ");
+}

@@ -1,19 +1,26 @@
 import type { TopLevelSpec } from "vega-lite";
 import { distinct, thinned } from "../statistics.ts";
 import type { ExperimentData } from "./experiment.ts";
-import { afterEpochs, fitting, imageView, seedNote, shownOf } from "./image-views.ts";
+import { afterEpochs, fitting, imageView, seedNote, shownOf, type Shown } from "./image-views.ts";
 import type { Plot } from "./plot.ts";
 import { frame } from "./style.ts";
 
 /** Configurations shown, and grids of each. */
-const configurationsDrawn = 4;
+const configurationsDrawn = 8;
 const gridsOfOne = 6;
 const gridsOfEach = 3;
 
-/** `Images generated after 0, 10 and 80 epochs`. */
+/** The configurations shown, each with the grids that are drawn of it. */
+function drawnOf(shown: readonly Shown[]): Shown[] {
+  const drawn = shown.slice(0, configurationsDrawn);
+  const grids = drawn.length === 1 ? gridsOfOne : gridsOfEach;
+  return drawn.map((one) => ({ ...one, pictures: thinned(one.pictures.length, grids).map((i) => one.pictures[i]!) }));
+}
+
+/** `Images generated after 0, 10 and 80 epochs`: of the grids that are drawn. */
 function title(data: ExperimentData): string {
   const epochs = distinct(
-    shownOf(data, "generated").flatMap(({ pictures }) =>
+    drawnOf(shownOf(data, "generated")).flatMap(({ pictures }) =>
       pictures.map(({ epoch }) => String(Number(epoch.toPrecision(3)))),
     ),
   ).sort((a, b) => Number(a) - Number(b));
@@ -24,22 +31,19 @@ function title(data: ExperimentData): string {
 
 function spec(data: ExperimentData): TopLevelSpec {
   const shown = shownOf(data, "generated");
-  const drawn = shown.slice(0, configurationsDrawn);
+  const drawn = drawnOf(shown);
   const single = drawn.length === 1;
+  const size = single ? { rows: 10, columns: 10 } : { rows: drawn.length > 4 ? 3 : 5, columns: 5 };
   const rows = drawn.flatMap(({ configuration, pictures }) => {
-    const kept = thinned(pictures.length, single ? gridsOfOne : gridsOfEach).map((i) => pictures[i]!);
-    const views = kept.map((picture) => {
-      const side = single ? 10 : 5;
-      const name = single ? [] : [configuration.name];
-      return imageView(fitting(picture, { rows: side, columns: side }), ...name, afterEpochs(picture));
-    });
+    const name = single ? [] : [configuration.name];
+    const views = pictures.map((picture) => imageView(fitting(picture, size), ...name, afterEpochs(picture)));
     // Four do not fit a page beside each other, two rows of two do.
     const across = views.length === 4 ? 2 : 3;
     return Array.from({ length: Math.ceil(views.length / across) }, (_, i) =>
       views.slice(across * i, across * (i + 1)),
     );
   });
-  const left = drawn.some(({ pictures }) => pictures.length > (single ? gridsOfOne : gridsOfEach))
+  const left = drawn.some(({ pictures }, i) => pictures.length < shown[i]!.pictures.length)
     ? ["Of more epochs some are shown, the first and the last among them."]
     : [];
   return {

@@ -8,6 +8,7 @@ import * as registry from "../../src/plots/index.ts";
 import { layerSeries } from "../../src/plots/layer-series.ts";
 import { pngOf, svgOf } from "../../src/plots/picture.ts";
 import { unmet, type Plot } from "../../src/plots/plot.ts";
+import { configurationsOf } from "../../src/plots/profile.ts";
 import { members } from "../../src/registry.ts";
 import { cropped } from "../../src/runs/samples.ts";
 import { ganExperiment, picture, vaeExperiment } from "./image-models.ts";
@@ -190,4 +191,57 @@ test("dimensions of two depths are named by their stack", () => {
   }));
   const data = { ...gan, varied: ["model.depth.generator", "model.depth.discriminator"], runs };
   expect(JSON.stringify(registry.gradientByDepth.spec(data))).toContain("discriminator 2");
+});
+
+/** The runs of `data` again and again, each with one of `configs`. */
+const listed = (
+  data: ExperimentData,
+  varied: string[],
+  configs: ExperimentData["runs"][number]["row"]["config"][],
+) => ({
+  ...data,
+  varied,
+  runs: configs.map((config, i) => {
+    const run = data.runs[i % data.runs.length]!;
+    return { ...run, row: { ...run.row, config, seed: 1 } };
+  }),
+});
+
+test("in a list a name tells where a configuration departs from most, and a title what its lines range over", () => {
+  const losses = ["minimax", "non-saturating", "lsgan", "hinge"].map((loss) => ({
+    "model.loss": loss,
+    "model.spectralNorm": false,
+  }));
+  const configs = [...losses, { "model.loss": "hinge", "model.spectralNorm": true }];
+  const data = listed(gan, ["model.loss", "model.spectralNorm"], configs);
+  expect(configurationsOf(data).map(({ name }) => name)).toEqual([
+    "loss minimax",
+    "loss non-saturating",
+    "loss lsgan",
+    "loss hinge",
+    "spectral norm true, loss hinge",
+  ]);
+  const { title } = registry.gradientByLayer;
+  expect(title(data)).toContain("spectral norm false, 2 layers, range of 4 lines: generator");
+  expect(title(data)).toContain("spectral norm true, 2 layers: generator");
+});
+
+test("a row's name that is longer than the row is high stands in lines", async () => {
+  const configs = ["none", "exponential over steps"].map((averaging) => ({
+    "model.loss": "hinge",
+    "model.averaging": averaging,
+  }));
+  const data = listed(gan, ["model.loss", "model.averaging"], configs);
+  const svg = await svgOf("gradient-by-layer", registry.gradientByLayer.spec(data));
+  for (const line of ["averaging none", "averaging exponential", "over steps"]) expect(svg).toContain(`>${line}<`);
+});
+
+test("of more configurations than are drawn the others are named, and the title is of those drawn", () => {
+  const configs = Array.from({ length: 10 }, (_, i) => ({ "model.latent": i + 1 }));
+  const data = listed(vae, ["model.latent"], configs);
+  const late = { ...data.runs[9]!, samples: [picture("generated", 200)] };
+  const plot = registry.samplesOverTraining;
+  const all = { ...data, runs: [...data.runs.slice(0, 9), late] };
+  expect(JSON.stringify(plot.spec(all))).toContain("Of 10 configurations 8 are shown; left out: latent 9; latent 10.");
+  expect(plot.title(all)).toBe("Images generated after 0 and 2 epochs");
 });
