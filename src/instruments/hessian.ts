@@ -55,8 +55,8 @@ function sizeUpTo(largest: number, player: Player): number {
   return size;
 }
 
-/** The Hessian H of the player's loss by the parameters it learns, on the batches, without dropout or label smoothing: its largest eigenvalue by power iteration,
- *  and its trace as the mean of z^T H z over vectors z of random signs (Hutchinson 1990).
+/** The Hessian H of the player's loss by the parameters it learns, on the batches, without dropout or label smoothing: its largest
+ *  eigenvalue by power iteration, and its trace as the mean of z^T H z over vectors z of random signs (Hutchinson 1990).
  *  H v = (g(theta + h v) - g(theta - h v)) / 2h with the engine's gradients g: the error of that grows with h^2 through
  *  curvature and with 1 / h through rounding, and how far h and h/2 disagree shows its size. A ReLU's kinks that lie within a
  *  step count as curvature, as they do in a mean over much data; on little data they make the number uncertain. */

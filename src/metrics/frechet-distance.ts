@@ -1,11 +1,11 @@
 import { UserError } from "../errors.ts";
 import { frechet, gaussianOf } from "./gaussians.ts";
 import type { Metric, MetricContext, MetricValue } from "./metric.ts";
-import { accuracyOf, trainedClassifier } from "./trained-classifier.ts";
+import { accuracyOf, FEATURES, trainedClassifier } from "./trained-classifier.ts";
 import { generatedImages } from "./view.ts";
 
-/** Images from which a covariance of 64 features has full rank. */
-const LEAST = 65;
+/** Images from which the features' covariance has full rank. */
+const LEAST = FEATURES + 1;
 
 /** The Fréchet distance (Heusel et al. 2017) between generated and real images: of Gaussians fitted to what a classifier of the
  *  set's own classes makes of `images` generated ones and of the split's, in its last layer before the classes. It falls with the

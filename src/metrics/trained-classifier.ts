@@ -47,10 +47,13 @@ export interface ClassifierSettings {
   readonly shift: number;
 }
 
+/** Features of an image, the last layer before the classes. */
+export const FEATURES = 64;
+
 /** Tells 99.2 % of MNIST's test digits after two minutes on one core. */
 const SETTINGS: ClassifierSettings = {
   channels: [16, 32],
-  features: 64,
+  features: FEATURES,
   dropout: 0.2,
   images: 50_000,
   batch: 100,

@@ -277,8 +277,8 @@ function refuseOnceDifferentiable({ net }: GanOptions): void {
     );
 }
 
-/** E (||grad_x a(x)|| - 1)^2, x as the discriminator is shown it, at points drawn evenly between pairs of real and generated images (Gulrajani et al. 2017,
- *  equation 3). One stage holds the whole discriminator, since its gradient is taken within. */
+/** E (||grad_x a(x)|| - 1)^2, x as the discriminator is shown it, at points drawn evenly between pairs of real and generated images
+ *  (Gulrajani et al. 2017, equation 3). One stage holds the whole discriminator, since its gradient is taken within. */
 function penaltyStage(options: GanOptions): Stage {
   refuseOnceDifferentiable(options);
   const layers = [...discriminatorStages(options, "between"), scoreStage(options)];

@@ -112,13 +112,16 @@ export function layoutOf(data: ExperimentData): Layout {
   const configurations = [...groupBy(rows, (row) => JSON.stringify([panelOf(row), lineOf(row)])).values()].map(
     ([row]) => row!,
   );
-  const isUsual = (key: string, row: RunRow): boolean =>
-    key !== schemeKey &&
-    2 * configurations.filter((other) => labelOf(key, other) === labelOf(key, row)).length > configurations.length;
+  const usual = new Map(
+    others.map((key) => {
+      const shares = groupBy(configurations, (row) => labelOf(key, row));
+      return [key, [...shares].find(([, { length }]) => 2 * length > configurations.length)?.[0]];
+    }),
+  );
   const panelNameOf = (row: RunRow): string =>
     labels(
       row,
-      panelKeys.filter((key) => !isUsual(key, row)),
+      panelKeys.filter((key) => labelOf(key, row) !== usual.get(key)),
     );
   return {
     panelKeys,
