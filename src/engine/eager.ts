@@ -22,8 +22,12 @@ import type { Engine, NoisePosition, StepOptions, StepResult } from "./engine.ts
 import { momentsOf } from "./moments.ts";
 import { drawNoise, noisePurpose } from "./noise.ts";
 
-/** An engine on the TensorFlow.js backend `backend`, which must have been registered. */
-export async function eagerEngine(name: string, backend: string): Promise<Engine> {
+/** An engine on the TensorFlow.js backend `backend`, which must have been registered; `facts` are the backend's own. */
+export async function eagerEngine(
+  name: string,
+  backend: string,
+  facts: Readonly<Record<string, unknown>> = {},
+): Promise<Engine> {
   tf.env().set("PROD", true); // silences the advertisement for tfjs-node that the cpu backend prints
   const use = async (): Promise<void> => {
     if (!(await tf.setBackend(backend)))
@@ -62,7 +66,7 @@ export async function eagerEngine(name: string, backend: string): Promise<Engine
         return output.dataSync() as never;
       }) as Float32Array;
     },
-    facts: () => ({ engine: name, backend, tfjs: tf.version_core }),
+    facts: () => ({ engine: name, backend, tfjs: tf.version_core, ...facts }),
     dispose: async () => {},
   };
 }

@@ -1,3 +1,7 @@
+// TensorFlow's C library, through the Node addons of @tensorflow/tfjs-node (CPU) and @tensorflow/tfjs-node-gpu.
+import { readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import util from "node:util";
 import { messageOf, UserError } from "../errors.ts";
 import { eagerEngine } from "./eager.ts";
 import type { Engine, EngineKind } from "./engine.ts";
@@ -13,12 +17,12 @@ export const tensorflowGpu: EngineKind = {
   async unavailable() {
     const missing = await whyNot(gpuPackage);
     if (missing) return missing;
-    const { isUsingGpuDevice } = await nodeBackend(gpuPackage);
+    const { isUsingGpuDevice } = await backendOf();
     return isUsingGpuDevice
       ? undefined
-      : `${gpuPackage} is installed but TensorFlow sees no GPU; check nvidia-smi, CUDA 11.2 and cuDNN 8.1`;
+      : `${gpuPackage} is installed but its TensorFlow sees no GPU; ${hasDriver() ? "CUDA_VISIBLE_DEVICES may hide it, or its CUDA and cuDNN are not those this TensorFlow wants (TF_CPP_MIN_LOG_LEVEL=0 says which it looked for; docs/gpu.md)" : "this machine has no NVIDIA driver (nvidia-smi)"}`;
   },
-  create: () => create("tensorflow-gpu", gpuPackage),
+  create: (options) => create("tensorflow-gpu", gpuPackage, options),
 };
 
 /** TensorFlow's C library on the CPU, through @tensorflow/tfjs-node where the user has installed it. */
@@ -26,29 +30,60 @@ export const tensorflow: EngineKind = {
   name: "tensorflow",
   summary: "the same stages, eagerly, on TensorFlow's C library through @tensorflow/tfjs-node",
   unavailable: () => whyNot(cpuPackage),
-  create: () => create("tensorflow", cpuPackage),
+  create: (options) => create("tensorflow", cpuPackage, options),
 };
 
-async function create(name: string, packageName: string): Promise<Engine> {
-  const missing = await whyNot(packageName);
+async function create(name: string, packageName: string, { threads }: { readonly threads: number }): Promise<Engine> {
+  const missing = await whyNot(packageName, threads);
   if (missing) throw new UserError(`engine ${name}: ${missing}`);
-  return eagerEngine(name, "tensorflow");
+  const { binding, isUsingGpuDevice } = await backendOf();
+  return eagerEngine(name, "tensorflow", {
+    threads,
+    tensorflow: binding.TF_Version,
+    device: isUsingGpuDevice ? "gpu" : "cpu",
+  });
 }
 
 /** Why `packageName` cannot be used here and what to do, or undefined. */
-async function whyNot(packageName: string): Promise<string | undefined> {
+async function whyNot(packageName: string, threads?: number): Promise<string | undefined> {
+  settings(threads);
+  if (other && other !== packageName) return `${other} is loaded, and a process can have only one of the two`;
   try {
     await import(packageName);
+    other = packageName;
     return undefined;
   } catch (error) {
     const [reason] = messageOf(error).split("\n");
-    return `${packageName} cannot be loaded (${reason}); install it with "npm install ${packageName}@4.22.0", which downloads TensorFlow's C library`;
+    const script = fileURLToPath(new URL("../../scripts/install-libtensorflow", import.meta.url));
+    const gpu = packageName === gpuPackage ? " --gpu" : "";
+    return `${packageName} cannot be loaded (${reason}); install it with ${script}${gpu}, which needs Python's pip and a C++ compiler, or with npm install --no-save ${packageName}@4.22.0, which downloads TensorFlow 2.9`;
   }
 }
 
-async function nodeBackend(packageName: string): Promise<{ isUsingGpuDevice: boolean }> {
-  await import(packageName);
+/** The addon of the two that this process has loaded. */
+let other: string | undefined;
+
+/** What has to be said before TensorFlow is loaded, and only then is listened to. What the user has set stays. */
+function settings(threads?: number): void {
+  const { env } = process;
+  env["TF_CPP_MIN_LOG_LEVEL"] ??= "2"; // errors
+  env["TF_FORCE_GPU_ALLOW_GROWTH"] ??= "true"; // take the GPU's memory as it is needed, not all at once
+  env["TF_ENABLE_ONEDNN_OPTS"] ??= "0"; // sums in the same order whatever the number of threads
+  env["TF_DETERMINISTIC_OPS"] ??= "1";
+  if (threads !== undefined) {
+    env["TF_NUM_INTRAOP_THREADS"] ??= String(threads);
+    env["TF_NUM_INTEROP_THREADS"] ??= "1";
+  }
+  // Functions that Node 23 took away, and that tfjs-node 4.22 calls.
+  const removed: Record<string, unknown> = util as unknown as Record<string, unknown>;
+  removed["isNullOrUndefined"] ??= (value: unknown) => value === null || value === undefined;
+  removed["isArray"] ??= Array.isArray;
+}
+
+const hasDriver = (): boolean => process.platform === "win32" || readdirSync("/dev").includes("nvidiactl");
+
+async function backendOf(): Promise<{ isUsingGpuDevice: boolean; binding: { TF_Version: string } }> {
   const tf = await import("@tensorflow/tfjs-core");
   await tf.setBackend("tensorflow");
-  return tf.backend() as unknown as { isUsingGpuDevice: boolean };
+  return tf.backend() as unknown as { isUsingGpuDevice: boolean; binding: { TF_Version: string } };
 }

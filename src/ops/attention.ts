@@ -15,9 +15,9 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, mask:
     const p = tf.softmax(tf.add(tf.mul(tf.matMul(q, k, false, true), scale), mask));
     const dropped = dropout ? tf.mul(p, dropout) : p;
     const value = tf.matMul(dropped, v);
-    save([q, k, v, p, value]);
+    save([q, k, v, p, value, ...(dropout ? [dropout] : [])]);
     const gradFunc = (dO: Tensor, saved: Tensor[]): Tensor[] => {
-      const [q, k, v, p, o] = saved as [Tensor, Tensor, Tensor, Tensor, Tensor];
+      const [q, k, v, p, o, dropout] = saved as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor?];
       const dV = tf.matMul(dropout ? tf.mul(p, dropout) : p, dO, true, false);
       const dDropped = tf.matMul(dO, v, false, true);
       const dP = dropout ? tf.mul(dDropped, dropout) : dDropped;

@@ -28,9 +28,9 @@ export function linearCrossEntropy(x: Tensor, weight: Tensor, bias: Tensor, labe
     const value = smoothing
       ? tf.add(tf.mul(nll, 1 - smoothing), tf.mul(tf.sub(logSumExp, tf.mean(logits, -1)), smoothing))
       : nll;
-    save([x, weight, p, labelWeights]);
+    save([x, weight, p, labelWeights, labels]); // all the backward reads: a backend may drop what is not saved
     const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
-      const [x, weight, p, labelWeights] = saved as [Tensor, Tensor, Tensor, Tensor];
+      const [x, weight, p, labelWeights, labels] = saved as [Tensor, Tensor, Tensor, Tensor, Tensor];
       const dy_N1 = tf.reshape(dy, [n, 1]);
       const keep = 1 - smoothing;
       let target = smoothing ? tf.mul(labelWeights, keep) : labelWeights; // expected row of W^T under the targets

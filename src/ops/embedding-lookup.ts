@@ -7,10 +7,10 @@ export function embeddingLookup(table: Tensor, ids: Tensor): Tensor {
   const [vocabulary, width] = table.shape as [number, number];
   return tf.customGrad((...args: unknown[]) => {
     const [table, save] = args as [Tensor, GradSaveFunc];
-    save([]);
+    save([ids]);
     const value = tf.gather(table as tf.Tensor2D, ids as tf.Tensor1D);
-    const gradFunc = (dy: Tensor): Tensor =>
-      scatterRows(tf.reshape(dy, [-1, width]), tf.reshape(ids, [-1]), vocabulary);
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor =>
+      scatterRows(tf.reshape(dy, [-1, width]), tf.reshape(saved[0]!, [-1]), vocabulary);
     return { value, gradFunc };
   })(table);
 }

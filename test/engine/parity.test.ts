@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import * as engines from "../../src/engine/index.ts";
 import type { TransformerOptions } from "../../src/models/transformer.ts";
+import { comparedEngines } from "../engines.ts";
 import {
   build,
   randomBatch,
@@ -25,54 +26,58 @@ const cases: Record<string, Partial<TransformerOptions>> = {
 
 describe.each(Object.entries(cases))("%s", (_, overrides) => {
   const { players, parameters } = build(smallTransformer(overrides));
-  shake(parameters);
+  // Without norms a larger push makes scores of hundreds, whose softmax loses the gradient's digits in any float32.
+  shake(parameters, overrides.residual === "no-norm" ? 0.05 : 0.1);
   const batch = randomBatch(3, 8, 50, 1, [8, 5, 2]);
   const options = { step: 3, seed: 1, tapped: true };
 
-  test.each([engines.onnx, engines.wasm])("$name gives the gradients, taps and scalars of cpu", async (kind) => {
-    const [engine, reference] = [await kind.create({ threads: 1 }), await engines.cpu.create({ threads: 1 })];
-    const got = await engine.differentiate(players[0]!, parameters, batch, options);
-    const want = await reference.differentiate(players[0]!, parameters, batch, options);
+  for (const { kind, test } of comparedEngines)
+    test(`${kind.name} gives the gradients, taps and scalars of cpu`, async () => {
+      const [engine, reference] = [await kind.create({ threads: 1 }), await engines.cpu.create({ threads: 1 })];
+      const got = await engine.differentiate(players[0]!, parameters, batch, options);
+      const want = await reference.differentiate(players[0]!, parameters, batch, options);
 
-    expect([...got.gradients.keys()].sort()).toEqual([...parameters.keys()].sort());
-    for (const [path, gradient] of want.gradients) {
-      // Where keys are not normalised, their bias shifts all scores of a row alike: its true gradient is 0 and what is
-      // left is rounding, beside the gradient of the weight.
-      const partner = ["weight", "gain"].map((name) => path.replace(/bias$/, name)).find((p) => want.gradients.has(p));
-      const rest = bound * Math.hypot(...(want.gradients.get(partner ?? "") ?? []));
-      if (path.endsWith("key/bias") && Math.hypot(...gradient) < rest)
-        expect(Math.hypot(...got.gradients.get(path)!), path).toBeLessThan(rest);
-      else if (weighsEqualStreams(path)) {
-        const scale = Math.hypot(...want.gradients.get(path.replace(/pre|mix/, "post"))!);
-        const error = Math.hypot(...gradient.map((g, i) => g - got.gradients.get(path)![i]!));
-        expect(error, path).toBeLessThan(bound * scale);
-      } else expect(relativeDifference(got.gradients.get(path)!, gradient), path).toBeLessThan(bound);
-    }
-    for (const [name, value] of Object.entries(want.scalars)) expect(got.scalars[name]).toBeCloseTo(value, 4);
-    expect(got.taps.length).toBe(want.taps.length);
-    got.taps.forEach((tap, i) => {
-      const twin = want.taps[i]!;
-      expect([tap.stack, tap.layer, tap.component, tap.point]).toEqual([
-        twin.stack,
-        twin.layer,
-        twin.component,
-        twin.point,
-      ]);
-      for (const signal of ["activation", "gradient"] as const) {
-        expect(tap[signal].count).toBe(twin[signal].count);
-        expect(tap[signal].max / twin[signal].max).toBeCloseTo(1, 3);
-        expect(tap[signal].sumSquares / twin[signal].sumSquares).toBeCloseTo(1, 3);
+      expect([...got.gradients.keys()].sort()).toEqual([...parameters.keys()].sort());
+      for (const [path, gradient] of want.gradients) {
+        // Where keys are not normalised, their bias shifts all scores of a row alike: its true gradient is 0 and what is
+        // left is rounding, beside the gradient of the weight.
+        const partner = ["weight", "gain"]
+          .map((name) => path.replace(/bias$/, name))
+          .find((p) => want.gradients.has(p));
+        const rest = bound * Math.hypot(...(want.gradients.get(partner ?? "") ?? []));
+        if (path.endsWith("key/bias") && Math.hypot(...gradient) < rest)
+          expect(Math.hypot(...got.gradients.get(path)!), path).toBeLessThan(rest);
+        else if (weighsEqualStreams(path)) {
+          const scale = Math.hypot(...want.gradients.get(path.replace(/pre|mix/, "post"))!);
+          const error = Math.hypot(...gradient.map((g, i) => g - got.gradients.get(path)![i]!));
+          expect(error, path).toBeLessThan(bound * scale);
+        } else expect(relativeDifference(got.gradients.get(path)!, gradient), path).toBeLessThan(bound);
       }
+      for (const [name, value] of Object.entries(want.scalars)) expect(got.scalars[name]).toBeCloseTo(value, 4);
+      expect(got.taps.length).toBe(want.taps.length);
+      got.taps.forEach((tap, i) => {
+        const twin = want.taps[i]!;
+        expect([tap.stack, tap.layer, tap.component, tap.point]).toEqual([
+          twin.stack,
+          twin.layer,
+          twin.component,
+          twin.point,
+        ]);
+        for (const signal of ["activation", "gradient"] as const) {
+          expect(tap[signal].count).toBe(twin[signal].count);
+          expect(tap[signal].max / twin[signal].max).toBeCloseTo(1, 3);
+          expect(tap[signal].sumSquares / twin[signal].sumSquares).toBeCloseTo(1, 3);
+        }
+      });
+      const evaluated = await engine.evaluate(players[0]!, parameters, batch);
+      const expected = await reference.evaluate(players[0]!, parameters, batch);
+      expect(evaluated["loss"]).toBeCloseTo(expected["loss"]!, 4);
+      const output = await engine.output(players[0]!, parameters, batch);
+      const wanted = await reference.output(players[0]!, parameters, batch);
+      expect(output.length).toBe(3 * 8 * 16); // batch x length x width, with one stream as with several
+      expect(relativeDifference(output, wanted)).toBeLessThan(bound);
+      await engine.dispose();
     });
-    const evaluated = await engine.evaluate(players[0]!, parameters, batch);
-    const expected = await reference.evaluate(players[0]!, parameters, batch);
-    expect(evaluated["loss"]).toBeCloseTo(expected["loss"]!, 4);
-    const output = await engine.output(players[0]!, parameters, batch);
-    const wanted = await reference.output(players[0]!, parameters, batch);
-    expect(output.length).toBe(3 * 8 * 16); // batch x length x width, with one stream as with several
-    expect(relativeDifference(output, wanted)).toBeLessThan(bound);
-    await engine.dispose();
-  });
 });
 
 test("an engine keeps models apart that have the same names and shapes", async () => {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Engine } from "../../src/engine/engine.ts";
 import * as engines from "../../src/engine/index.ts";
+import { comparedEngines } from "../engines.ts";
 import { UserError } from "../../src/errors.ts";
 import { gan, type GanLoss, type GanOptions } from "../../src/models/gan.ts";
 import { mean } from "../../src/statistics.ts";
@@ -45,11 +46,10 @@ describe.each(Object.entries(cases))("%s", (_, overrides) => {
   const { players } = gan(smallGan(overrides));
   const parameters = shaken(players, 0.3);
   if (overrides.spectralNorm) stretch(parameters);
-  test.each(
-    players.flatMap((player) => [engines.onnx, engines.wasm].map((kind) => ({ player, kind, name: player.name }))),
-  )("engine $kind.name gives the $name what cpu gives", ({ player, kind }) =>
-    expectAgreement(kind, player, parameters, imageBatch("grey")),
-  );
+  for (const player of players)
+    for (const { kind, test } of comparedEngines)
+      test(`engine ${kind.name} gives the ${player.name} what cpu gives`, () =>
+        expectAgreement(kind, player, parameters, imageBatch("grey")));
 });
 
 const softplus = (a: number): number => Math.log(1 + Math.exp(a));

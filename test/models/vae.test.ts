@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Engine } from "../../src/engine/engine.ts";
 import * as engines from "../../src/engine/index.ts";
+import { comparedEngines } from "../engines.ts";
 import { vae, type VaeOptions } from "../../src/models/vae.ts";
 import type { Parameter } from "../../src/stage.ts";
 import { mean, standardDeviation } from "../../src/statistics.ts";
@@ -28,9 +29,9 @@ const cases: Record<string, Partial<VaeOptions>> = {
 describe.each(Object.entries(cases))("%s", (_, overrides) => {
   const { players } = vae(smallVae(overrides));
   const parameters = shaken(players);
-  test.each([engines.onnx, engines.wasm])("engine $name gives what cpu gives", (kind) =>
-    expectAgreement(kind, players[0]!, parameters, imageBatch("binary")),
-  );
+  for (const { kind, test } of comparedEngines)
+    test(`engine ${kind.name} gives what cpu gives`, () =>
+      expectAgreement(kind, players[0]!, parameters, imageBatch("binary")));
 });
 
 /** What a plain VAE with tanh says of images in float64, layer by layer. */
