@@ -6,5 +6,5 @@ export const cpu: EngineKind = {
   name: "cpu",
   summary: "TensorFlow.js's plain JavaScript kernels, eagerly: slow, the reference for tests",
   unavailable: async () => undefined,
-  create: () => eagerEngine("cpu", "cpu"),
+  create: () => eagerEngine("cpu", { backend: "cpu" }),
 };

@@ -18,16 +18,24 @@ import {
   type Tensors,
 } from "../stage.ts";
 import type { Batch, Moments } from "../types.ts";
-import type { Engine, NoisePosition, StepOptions, StepResult } from "./engine.ts";
-import { momentsOf } from "./moments.ts";
+import type { Engine, NoisePosition, StepOptions, StepResult, TrainedStep } from "./engine.ts";
 import { drawNoise, noisePurpose } from "./noise.ts";
+import { localReadout, type Readout, remoteReadout } from "./readout.ts";
+import { residence } from "./resident.ts";
 
-/** An engine on the TensorFlow.js backend `backend`, which must have been registered; `facts` are the backend's own. */
-export async function eagerEngine(
-  name: string,
-  backend: string,
-  facts: Readonly<Record<string, unknown>> = {},
-): Promise<Engine> {
+/** What differs between backends. */
+interface Backend {
+  /** The name under which it has been registered with TensorFlow.js. */
+  readonly backend: string;
+  /** Facts of its own for run.json. */
+  readonly facts?: Readonly<Record<string, string | number>>;
+  /** Of a backend whose tensors do not lie in JavaScript's memory: numbers are read once a step, all in one, and training may
+   *  leave parameters where they are. */
+  readonly isRemote?: true;
+}
+
+/** An engine that runs stages operation by operation. */
+export async function eagerEngine(name: string, { backend, facts = {}, isRemote }: Backend): Promise<Engine> {
   tf.env().set("PROD", true); // silences the advertisement for tfjs-node that the cpu backend prints
   const use = async (): Promise<void> => {
     if (!(await tf.setBackend(backend)))
@@ -37,107 +45,156 @@ export async function eagerEngine(
     await tf.ready();
   };
   await use();
+  const home = isRemote ? residence() : undefined;
+  /** A parameter on the device: where training has left it there, or a copy of the host's. */
+  const parameterOf = (parameters: Parameters, path: string): Tensor => {
+    const { data, shape } = parameters.get(path)!;
+    return home?.tensorOf(parameters, path) ?? tf.tensor(data, [...shape]);
+  };
+  /** Runs `step` and drops every tensor it made; what it has put on the readout can be read afterwards. */
+  const inScope = <T>(step: (readout: Readout, noises: Noises) => T): T => {
+    const readout = isRemote ? remoteReadout() : localReadout();
+    const noises: Noises = new Map();
+    const scope = tf.engine();
+    scope.startScope();
+    try {
+      const result = step(readout, noises);
+      readout.read();
+      return result;
+    } finally {
+      scope.endScope();
+      for (const { tensor } of noises.values()) tensor.dispose();
+      readout.dispose();
+    }
+  };
+  const lastCarry = (player: Player, parameters: Parameters, batch: Batch, at: NoisePosition): Tensors =>
+    forward(player, (path) => parameterOf(parameters, path), batch, at);
+  const start: NoisePosition = { step: 0, seed: 0 };
+
   return {
     name,
     async differentiate(player, parameters, batch, options): Promise<StepResult> {
       await use();
-      const scope = tf.engine();
-      const noises: Noises = new Map();
-      scope.startScope();
-      try {
-        return differentiate(player, parameters, batch, options, noises);
-      } finally {
-        scope.endScope();
-        for (const { tensor } of noises.values()) tensor.dispose();
-      }
+      return inScope((readout, noises) => {
+        const parameter = (path: string): Tensor => parameterOf(parameters, path);
+        const { gradients, finish } = differentiate(player, parameter, batch, { options, noises, readout });
+        const arrays = new Map<string, Float32Array>();
+        for (const [path, gradient] of gradients) arrays.set(path, Float32Array.from(gradient.dataSync()));
+        readout.read();
+        return { ...finish(), gradients: arrays, noises };
+      });
     },
-    async evaluate(player, parameters, batch, at) {
+    ...(home && {
+      residence: {
+        async train(player, parameters, batch, options): Promise<TrainedStep> {
+          await use();
+          return inScope((readout, noises) => {
+            home.enter(parameters, player, options.optimizer);
+            const parameter = (path: string): Tensor => parameterOf(parameters, path);
+            const { gradients, finish } = differentiate(player, parameter, batch, { options, noises, readout });
+            const move = home.move(player, gradients, options, readout);
+            readout.read();
+            const step = finish();
+            return { ...step, ...move(step.scalars["loss"]!) };
+          });
+        },
+        fetch: () => home.fetch(),
+        leave: () => home.leave(),
+      },
+    }),
+    async evaluate(player, parameters, batch, at = start) {
       await use();
-      return tf.tidy(() => readScalars(player, lastCarry(player, parameters, batch, at)) as never) as Record<
-        string,
-        number
-      >;
+      return inScope((readout) => {
+        const scalars = readScalars(player, lastCarry(player, parameters, batch, at), readout);
+        readout.read();
+        return scalars();
+      });
     },
-    async output(player, parameters, batch, at) {
+    async output(player, parameters, batch, at = start) {
       await use();
-      return tf.tidy(() => {
+      return inScope(() => {
         const output = player.output && lastCarry(player, parameters, batch, at)[player.output];
         assert(output, `player ${player.name} does not say what its output is`);
-        return output.dataSync() as never;
-      }) as Float32Array;
+        return output.dataSync() as Float32Array;
+      });
     },
     facts: () => ({ engine: name, backend, tfjs: tf.version_core, ...facts }),
-    dispose: async () => {},
+    async dispose() {
+      home?.leave();
+    },
   };
 }
 
 /** The carry after the last stage of the forward alone, without dropout or label smoothing. */
-function lastCarry(
-  player: Player,
-  parameters: Parameters,
-  batch: Batch,
-  at: NoisePosition = { step: 0, seed: 0 },
-): Tensors {
+function forward(player: Player, parameter: (path: string) => Tensor, batch: Batch, at: NoisePosition): Tensors {
   let carry = batchTensors(batch);
   for (const stage of player.stages)
-    carry = { ...carry, ...stage.apply(tensorsOf(stage, parameters), carry, evaluationContext(stage, at)) };
+    carry = { ...carry, ...stage.apply(tensorsOf(stage, parameter), carry, evaluationContext(stage, at)) };
   return carry;
 }
 
 /** A step's random numbers by purpose: drawn once, used on the way up and again on the way down. */
 type Noises = Map<string, { readonly shape: readonly number[]; readonly data: Float32Array; readonly tensor: Tensor }>;
 
-/** A tap's readings, taken as the tensors come by: TensorFlow.js drops them soon after. */
+/** A tap's moments, asked for as the tensors come by: TensorFlow.js drops them soon after. */
 interface Tap {
   readonly component: string;
   readonly point: TapPoint;
-  readonly activation: Moments;
-  gradient?: Moments;
+  readonly activation: () => Moments;
+  gradient?: () => Moments;
 }
 
+interface Pass {
+  readonly options: StepOptions;
+  readonly noises: Noises;
+  readonly readout: Readout;
+}
+
+/** Forward up, backward down. `finish` gives what was put on the readout, once that has been read. */
 function differentiate(
   player: Player,
-  parameters: Parameters,
+  parameter: (path: string) => Tensor,
   batch: Batch,
-  options: StepOptions,
-  noises: Noises,
-): StepResult {
+  pass: Pass,
+): { gradients: Map<string, Tensor>; finish: () => Pick<StepResult, "scalars" | "taps" | "readings"> } {
+  const { options, readout } = pass;
   let carry = batchTensors(batch);
   const differentiable = new Set<string>();
-  const frames: { stage: Stage; carry: Tensors; wanted: string[] }[] = [];
-  const readings: Reading[] = [];
+  const frames: { stage: Stage; given: Tensors; carry: Tensors; wanted: string[] }[] = [];
+  const readings: (() => Reading)[] = [];
   for (const stage of player.stages) {
     const wanted = stage.reads.filter((key) => differentiable.has(key));
-    frames.push({ stage, carry, wanted });
+    const given = tensorsOf(stage, parameter);
+    frames.push({ stage, given, carry, wanted });
+    const { stack, layer } = stage;
     const context: StageContext = {
-      ...trainingContext(stage, options, noises),
+      ...trainingContext(stage, pass),
       reading(component, name, make) {
         if (!options.readings?.includes(name)) return;
-        const values = Array.from(make().dataSync());
-        readings.push({ stack: stage.stack, layer: stage.layer, component, name, values });
+        const values = readout.add(make());
+        readings.push(() => ({ stack, layer, component, name, values: Array.from(values()) }));
       },
     };
-    const written = stage.apply(tensorsOf(stage, parameters), carry, context);
+    const written = stage.apply(given, carry, context);
     if (learntBy(stage).length + wanted.length) for (const key of Object.keys(written)) differentiable.add(key);
     // Two entries may be one tensor, and the tape would give each the gradient of both.
     for (const [key, tensor] of Object.entries(written)) written[key] = tf.clone(tensor);
     carry = { ...carry, ...written };
   }
-  const scalars = readScalars(player, carry);
+  const scalars = readScalars(player, carry, readout);
 
   const cotangents = new Map<string, Tensor>([["loss", tf.scalar(1)]]);
-  const gradients = new Map<string, Float32Array>();
-  const taps: TapReading[] = [];
-  for (const { stage, carry, wanted } of frames.reverse()) {
+  const gradients = new Map<string, Tensor>();
+  const taps: (() => TapReading)[] = [];
+  for (const { stage, given, carry, wanted } of frames.reverse()) {
     const seen: Tap[] = [];
     const names = learntBy(stage);
     if (names.length + wanted.length === 0) continue; // no gradient flows through it
-    const given = tensorsOf(stage, parameters);
     const xs = [...names.map((name) => given[name]!), ...wanted.map((key) => carry[key]!)];
     let written: string[] = [];
     // <y, dL/dy> summed over what the stage writes: its gradient is dL/dx.
     const pullback = (): Tensor => {
-      const outputs = stage.apply(given, carry, trainingContext(stage, options, noises, seen));
+      const outputs = stage.apply(given, carry, trainingContext(stage, pass, options.tapped ? seen : undefined));
       written = Object.keys(outputs);
       const products = written.flatMap((key) => {
         const cotangent = cotangents.get(key);
@@ -149,7 +206,9 @@ function differentiate(
     names.forEach((name, i) => {
       // What the stage writes may not depend on all its parameters.
       const gradient = (grads[i] ?? tf.zerosLike(given[name]!)) as Tensor;
-      addInto(gradients, stage.parameters[name]!.path, gradient.dataSync() as Float32Array);
+      const { path } = stage.parameters[name]!;
+      const sum = gradients.get(path);
+      gradients.set(path, sum ? tf.add(sum, gradient) : gradient);
     });
     const passing = wanted.map((key) => (written.includes(key) ? undefined : cotangents.get(key)));
     for (const key of written) cotangents.delete(key);
@@ -158,29 +217,30 @@ function differentiate(
       const sum = own && passing[i] ? tf.add(own, passing[i]) : (own ?? passing[i]);
       if (sum) cotangents.set(key, sum);
     });
-    if (options.tapped)
-      taps.unshift(
-        ...seen.map(({ component, point, activation, gradient }) => ({
-          stack: stage.stack,
-          layer: stage.layer,
-          component,
-          point,
-          activation,
-          gradient: gradient!,
-        })),
-      );
+    const { stack, layer } = stage;
+    taps.unshift(
+      ...seen.map(({ component, point, activation, gradient }) => (): TapReading => {
+        return { stack, layer, component, point, activation: activation(), gradient: gradient!() };
+      }),
+    );
   }
-  return { scalars, gradients, taps, readings, noises };
+  const finish = () => ({
+    scalars: scalars(),
+    taps: taps.map((tap) => tap()),
+    readings: readings.map((reading) => reading()),
+  });
+  return { gradients, finish };
 }
 
-function trainingContext(stage: Stage, { step, seed }: StepOptions, noises: Noises, taps?: Tap[]): StageContext {
+function trainingContext(stage: Stage, { options, noises, readout }: Pass, taps?: Tap[]): StageContext {
+  const { step, seed } = options;
   return {
     training: true,
     tap(component, point, x) {
       if (!taps) return x;
-      const tap: Tap = { component, point, activation: momentsOf(x.dataSync()) };
+      const tap: Tap = { component, point, activation: readout.moments(x) };
       taps.push(tap);
-      return watchGradient(x, (gradient) => (tap.gradient = momentsOf(gradient.dataSync())));
+      return watchGradient(x, (gradient) => (tap.gradient = readout.moments(gradient)));
     },
     reading: () => {},
     noise(name, shape, noise) {
@@ -223,19 +283,10 @@ const batchTensors = (batch: Batch): Tensors =>
     Object.entries(batch.tensors).map(([key, { data, shape, dtype }]) => [key, tf.tensor(data, [...shape], dtype)]),
   );
 
-const tensorsOf = (stage: Stage, parameters: Parameters): Tensors =>
-  Object.fromEntries(
-    Object.entries(stage.parameters).map(([name, { path, shape }]) => [
-      name,
-      tf.tensor(parameters.get(path)!.data, [...shape]),
-    ]),
-  );
+const tensorsOf = (stage: Stage, parameter: (path: string) => Tensor): Tensors =>
+  Object.fromEntries(Object.entries(stage.parameters).map(([name, { path }]) => [name, parameter(path)]));
 
-const readScalars = (player: Player, carry: Tensors): Record<string, number> =>
-  Object.fromEntries(player.scalars.map((name) => [name, carry[name]!.dataSync()[0]!]));
-
-function addInto(sums: Map<string, Float32Array>, path: string, values: Float32Array): void {
-  const sum = sums.get(path);
-  if (!sum) sums.set(path, Float32Array.from(values));
-  else for (let i = 0; i < sum.length; i++) sum[i]! += values[i]!;
+function readScalars(player: Player, carry: Tensors, readout: Readout): () => Record<string, number> {
+  const values = player.scalars.map((name) => [name, readout.add(carry[name]!)] as const);
+  return () => Object.fromEntries(values.map(([name, value]) => [name, value()[0]!]));
 }

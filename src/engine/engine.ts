@@ -1,7 +1,8 @@
 import type { Reading, TapReading } from "../probes/probe.ts";
 import type { Member } from "../registry.ts";
 import type { Parameters, Player } from "../stage.ts";
-import type { Batch } from "../types.ts";
+import type { Batch, Moments } from "../types.ts";
+import type { UpdateRule } from "./update-rule.ts";
 
 /** What a step of differentiation gives. The arrays belong to the engine and are overwritten by its next step. */
 export interface StepResult {
@@ -31,6 +32,47 @@ export interface StepOptions extends NoisePosition {
   readonly readings?: readonly string[];
 }
 
+/** An optimizer as an engine sees it that updates where it computes. */
+export interface ResidentOptimizer {
+  readonly rule: UpdateRule;
+  /** Names of the state arrays a parameter has. */
+  readonly slots: readonly string[];
+  /** The host's state arrays by `<slot>/<parameter path>`. */
+  readonly state: Map<string, Float32Array>;
+}
+
+export interface TrainOptions extends StepOptions {
+  readonly optimizer: ResidentOptimizer;
+  readonly learningRate: number;
+  /** Gradients are scaled down to this global norm; null for no clipping. */
+  readonly clipNorm: number | null;
+  /** Whether the moments of updates and parameters are wanted. */
+  readonly measured: boolean;
+}
+
+/** What a step of training leaves that has not brought its gradients to the host. */
+export interface TrainedStep extends Pick<StepResult, "scalars" | "taps" | "readings"> {
+  /** Moments of dL/d(parameter) by path, before clipping. */
+  readonly gradients: ReadonlyMap<string, Moments>;
+  /** Global, before clipping. */
+  readonly gradientNorm: number;
+  /** Moments of theta_{t+1} - theta_t, and of theta_t, by path; empty unless `measured`. */
+  readonly updates: ReadonlyMap<string, { readonly update: Moments; readonly parameter: Moments }>;
+  /** Whether loss and gradients are finite: where they are not nothing has been updated. */
+  readonly isFinite: boolean;
+}
+
+/** Parameters and optimizer state that live where an engine computes, for as long as steps go through `train`. */
+export interface Residence {
+  /** Differentiates and updates `player`, whose parameters and optimizer state are taken in from the host at the first step. Between
+   *  steps the host's arrays are behind; what else the engine is asked about these parameters it answers from its own. */
+  train(player: Player, parameters: Parameters, batch: Batch, options: TrainOptions): Promise<TrainedStep>;
+  /** Brings the host's arrays up to date. */
+  fetch(): void;
+  /** The same, and the host's arrays count from then on. */
+  leave(): void;
+}
+
 /** Runs the stages of a player and their gradients. */
 export interface Engine {
   readonly name: string;
@@ -47,6 +89,8 @@ export interface Engine {
   /** F(x): the carry entry `player.output` after the forward, without dropout. The array belongs to the engine and is
    *  overwritten by its next step. */
   output(player: Player, parameters: Parameters, batch: Batch, at?: NoisePosition): Promise<Float32Array>;
+  /** There where tensors do not lie in JavaScript's memory. */
+  readonly residence?: Residence;
   /** Facts for run.json: versions, settings, and what compiling has cost so far. */
   facts(): Record<string, string | number>;
   dispose(): Promise<void>;

@@ -37,11 +37,8 @@ async function create(name: string, packageName: string, { threads }: { readonly
   const missing = await whyNot(packageName, threads);
   if (missing) throw new UserError(`engine ${name}: ${missing}`);
   const { binding, isUsingGpuDevice } = await backendOf();
-  return eagerEngine(name, "tensorflow", {
-    threads,
-    tensorflow: binding.TF_Version,
-    device: isUsingGpuDevice ? "gpu" : "cpu",
-  });
+  const facts = { threads, tensorflow: binding.TF_Version, device: isUsingGpuDevice ? "gpu" : "cpu" };
+  return eagerEngine(name, { backend: "tensorflow", facts, isRemote: true });
 }
 
 /** Why `packageName` cannot be used here and what to do, or undefined. */

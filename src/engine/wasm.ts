@@ -16,6 +16,6 @@ export const wasm: EngineKind = {
   },
   async create() {
     await import("@tensorflow/tfjs-backend-wasm");
-    return eagerEngine("wasm", "wasm");
+    return eagerEngine("wasm", { backend: "wasm" });
   },
 };

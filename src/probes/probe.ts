@@ -1,5 +1,5 @@
 import type { Member } from "../registry.ts";
-import { type Parameters, type Place, placeOf, type TapPoint } from "../stage.ts";
+import { type Place, placeOf, type TapPoint } from "../stage.ts";
 import { groupBy } from "../statistics.ts";
 import type { LayerRow, Moments, Quantity, ReadingQuantity, ReadingRow } from "../types.ts";
 
@@ -40,7 +40,6 @@ export interface GradientSample {
 export interface StepView {
   readonly step: number;
   readonly player: string;
-  readonly parameters: Parameters;
   /** Moments of dL/d(parameter) by path. */
   readonly gradients: ReadonlyMap<string, Moments>;
   /** Empty unless a recording probe needs `taps`. */

@@ -1,6 +1,7 @@
 // Optimizers by the name used in configs: loops over typed arrays in float32, the same whatever the engine, so that every engine
 // trains alike. The loops are those of optimizers.wat. State is kept by parameter path, never by position.
 import type { OptimizerConfig } from "../config/schema.ts";
+import type { ResidentOptimizer } from "../engine/engine.ts";
 import { chunkLength, emptyChunk, fillChunk, instantiate } from "../engine/simd.ts";
 import { assert } from "../errors.ts";
 import type { Moments } from "../types.ts";
@@ -14,11 +15,8 @@ export interface UpdateMoments {
   readonly parameter: Moments;
 }
 
-export interface Optimizer {
-  /** Names of the state arrays a parameter has once it has been updated. */
-  readonly slots: readonly string[];
-  /** State arrays by `<slot>/<parameter path>`; part of the checkpoint. */
-  readonly state: Map<string, Float32Array>;
+/** State arrays are part of the checkpoint. */
+export interface Optimizer extends ResidentOptimizer {
   /** Updates `parameter` in place from `gradientScale * gradient`. */
   update(path: string, parameter: Float32Array, gradient: Float32Array, settings: UpdateSettings): UpdateMoments;
 }
@@ -61,6 +59,7 @@ function adam(
 ): Optimizer {
   const state = new Map<string, Float32Array>();
   return {
+    rule: { kind: "adam", beta1, beta2, epsilon, penalty, decay },
     slots: ["first-moment", "second-moment"],
     state,
     update(path, parameter, gradient, { gradientScale, learningRate, step, measured = true }) {
@@ -81,6 +80,7 @@ function adam(
 function sgd({ momentum, weightDecay }: { momentum: number; weightDecay: number }): Optimizer {
   const state = new Map<string, Float32Array>();
   return {
+    rule: { kind: "sgd", momentum, penalty: weightDecay },
     slots: momentum ? ["velocity"] : [],
     state,
     update(path, parameter, gradient, { gradientScale, learningRate, measured = true }) {

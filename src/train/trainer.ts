@@ -3,7 +3,7 @@ import type { Engine, StepResult } from "../engine/engine.ts";
 import { momentsOf } from "../engine/moments.ts";
 import { assert } from "../errors.ts";
 import type { Need, Probe, StepView, TapReading } from "../probes/probe.ts";
-import { type Parameter, placeOf, type Player } from "../stage.ts";
+import { learntBy, type Parameter, placeOf, type Player } from "../stage.ts";
 import type { Batch, Dataset, LayerRow, MetricRow, Moments, ReadingRow } from "../types.ts";
 import type { TrainingState } from "./checkpoint.ts";
 import { sampleGradients } from "./gradient-sample.ts";
@@ -89,8 +89,12 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
   let state = start;
   const seconds = (): number => start.seconds + (performance.now() - began) / 1000;
   let saved = start.step;
+  const checkpoint = (kind: "step" | "best"): void => {
+    training.engine.residence?.fetch();
+    hooks.checkpoint(kind, { ...state, seconds: seconds() });
+  };
   const save = (): void => {
-    if (saved !== state.step) hooks.checkpoint("step", { ...state, seconds: seconds() });
+    if (saved !== state.step) checkpoint("step");
     saved = state.step;
   };
   const row =
@@ -116,7 +120,7 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
     // Of several players none is better for having the smaller loss.
     if (players.length === 1 && loss < (state.best?.loss ?? Infinity)) {
       state = { ...state, best: { step: state.step, loss } };
-      hooks.checkpoint("best", { ...state, seconds: seconds() });
+      checkpoint("best");
     }
     return loss;
   };
@@ -147,6 +151,7 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
   // No further step would show what the last update has done.
   if (!Number.isFinite(loss)) return { status: "diverged", reason: `dev loss not finite after step ${state.step - 1}` };
   save();
+  training.engine.residence?.fetch();
   await hooks.finish?.((name, value) => row("test")(name, value));
   return { status: hooks.signal.aborted ? "interrupted" : "done" };
 }
@@ -165,16 +170,25 @@ export async function trainStep(
   const outcomes = new Map<string, StepOutcome>();
   const tokens = new Map<string, number>();
   for (const { players, update, isLast } of turnsOf(training)) {
-    const found: Differentiated[] = [];
+    const moves: (() => Promise<StepOutcome>)[] = [];
     for (const player of players) {
       const number = step * (player.updates ?? 1) + update;
       const batch = training.dataset.batchAt(number);
-      const differentiated = await differentiatePlayer(training, player, batch, { step, number, isProbed: isLast });
-      // The arrays are the engine's until it differentiates the next player.
-      found.push(players.length > 1 ? withOwnGradients(differentiated) : differentiated);
       tokens.set(player.name, (tokens.get(player.name) ?? 0) + batch.tokens);
+      const work = workOf(training, player, batch, { step, number, isProbed: isLast });
+      if (players.length === 1 && staysOnDevice(training, work)) moves.push(() => trainOnDevice(training, work));
+      else {
+        training.engine.residence?.leave();
+        const differentiated = await differentiatePlayer(training, work);
+        // The arrays are the engine's until it differentiates the next player.
+        const own = players.length > 1 ? withOwnGradients(differentiated) : differentiated;
+        moves.push(() => updatePlayer(training, own));
+      }
     }
-    for (const one of found) outcomes.set(one.player.name, await updatePlayer(training, one));
+    for (const move of moves) {
+      const outcome = await move();
+      outcomes.set(outcome.player, outcome);
+    }
     if ([...outcomes.values()].some(({ broken }) => broken)) break;
   }
   return { outcomes: [...outcomes.values()], tokens: Math.max(...tokens.values()) };
@@ -215,49 +229,94 @@ export interface StepOutcome {
 /** One player's forward, backward, probes and update. `broken` says what is not finite, where there is such a thing; the
  *  parameters are then left as they were. */
 export async function playerStep(training: Training, player: Player, batch: Batch, step: number): Promise<StepOutcome> {
-  return updatePlayer(
-    training,
-    await differentiatePlayer(training, player, batch, { step, number: step, isProbed: true }),
-  );
+  const work = workOf(training, player, batch, { step, number: step, isProbed: true });
+  if (staysOnDevice(training, work)) return trainOnDevice(training, work);
+  training.engine.residence?.leave();
+  return updatePlayer(training, await differentiatePlayer(training, work));
 }
 
-/** A player's gradients at a step, and what probes were shown on the way. `number` counts the player's updates from 0. */
-interface Differentiated extends Pick<StepResult, "scalars" | "gradients" | "taps" | "readings"> {
+/** What is to be done of a player at a step. `number` counts the player's updates from 0. */
+interface Work {
   readonly player: Player;
   readonly batch: Batch;
   readonly step: number;
   readonly number: number;
   readonly probes: readonly Probe[];
   readonly tapped: boolean;
-  readonly compared: Pick<StepView, "outputChange" | "distances" | "sample">;
 }
 
-async function differentiatePlayer(
+function workOf(
   training: Training,
   player: Player,
   batch: Batch,
   { step, number, isProbed }: { readonly step: number; readonly number: number; readonly isProbed: boolean },
-): Promise<Differentiated> {
-  const { engine, parameters, seed } = training;
+): Work {
   const probes = isProbed && training.isProbed(step) ? training.probes : [];
-  const isNeeded = (need: Need): boolean => probes.some((probe) => probe.needs.includes(need));
-  const tapped = isNeeded("taps");
-  const outputChange = isNeeded("output") ? await changeOfOutput(training, player) : undefined;
-  const completeSample = isNeeded("batches") ? await sampleGradients(training, player, number) : undefined;
-  const { scalars, gradients, taps, readings } = await engine.differentiate(player, parameters, batch, {
-    step: number,
-    seed,
-    tapped,
-    readings: probes.flatMap(({ reads }) => reads ?? []),
-  });
+  return { player, batch, step, number, probes, tapped: isNeeded(probes, "taps") };
+}
+
+const isNeeded = (probes: readonly Probe[], need: Need): boolean => probes.some(({ needs }) => needs.includes(need));
+
+const stepOptions = ({ seed }: Training, { number, tapped, probes }: Work) => ({
+  step: number,
+  seed,
+  tapped,
+  readings: probes.flatMap(({ reads }) => reads ?? []),
+});
+
+/** Whether a step can be done without the host's arrays: nobody asks for the gradients themselves or for distances, and no
+ *  parameter is put back on its sphere after the update. */
+function staysOnDevice({ engine, parameters }: Training, { player, probes }: Work): boolean {
+  if (!engine.residence || isNeeded(probes, "batches") || isNeeded(probes, "start")) return false;
+  return player.stages.every((stage) =>
+    learntBy(stage).every((name) => parameters.get(stage.parameters[name]!.path)!.unitNorm === undefined),
+  );
+}
+
+/** A step where the parameters live on the engine's device. */
+async function trainOnDevice(training: Training, work: Work): Promise<StepOutcome> {
+  const { player, batch, step, probes } = work;
+  const outputChange = isNeeded(probes, "output") ? await changeOfOutput(training, player) : undefined;
+  const { isFinite, scalars, taps, readings, ...moved } = await training.engine.residence!.train(
+    player,
+    training.parameters,
+    batch,
+    {
+      ...stepOptions(training, work),
+      optimizer: training.optimizers.get(player.name)!,
+      learningRate: training.learningRate(step, player.name),
+      clipNorm: training.clipNorm,
+      measured: probes.length > 0,
+    },
+  );
+  const found = { ...work, scalars, taps, readings, compared: outputChange ? { outputChange } : {} };
+  return outcomeOf(training, found, { ...moved, finite: isFinite });
+}
+
+/** A player's gradients at a step, and what probes were shown on the way. */
+interface Differentiated extends Work, Pick<StepResult, "scalars" | "gradients" | "taps" | "readings"> {
+  readonly compared: Pick<StepView, "outputChange" | "distances" | "sample">;
+}
+
+async function differentiatePlayer(training: Training, work: Work): Promise<Differentiated> {
+  const { engine, parameters } = training;
+  const { player, batch, number, probes } = work;
+  const outputChange = isNeeded(probes, "output") ? await changeOfOutput(training, player) : undefined;
+  const completeSample = isNeeded(probes, "batches") ? await sampleGradients(training, player, number) : undefined;
+  const { scalars, gradients, taps, readings } = await engine.differentiate(
+    player,
+    parameters,
+    batch,
+    stepOptions(training, work),
+  );
   const sample = completeSample?.(gradients, batch);
-  const distances = isNeeded("start") ? distancesFrom(training, gradients) : undefined;
+  const distances = isNeeded(probes, "start") ? distancesFrom(training, gradients) : undefined;
   const compared = {
     ...(outputChange && { outputChange }),
     ...(distances && { distances }),
     ...(sample && { sample }),
   };
-  return { player, batch, step, number, probes, tapped, scalars, gradients, taps, readings, compared };
+  return { ...work, scalars, gradients, taps, readings, compared };
 }
 
 const withOwnGradients = (found: Differentiated): Differentiated => ({
@@ -266,8 +325,8 @@ const withOwnGradients = (found: Differentiated): Differentiated => ({
 });
 
 async function updatePlayer(training: Training, found: Differentiated): Promise<StepOutcome> {
-  const { engine, parameters, seed } = training;
-  const { player, batch, step, number, probes, scalars, gradients, taps, readings } = found;
+  const { parameters, clipNorm } = training;
+  const { player, step, number, probes, scalars, gradients } = found;
   const gradientMoments = new Map<string, Moments>();
   let squares = 0;
   for (const path of parameters.keys()) {
@@ -283,7 +342,6 @@ async function updatePlayer(training: Training, found: Differentiated): Promise<
   const updates = new Map<string, UpdateMoments>();
   if (finite) {
     const optimizer = training.optimizers.get(player.name)!;
-    const { clipNorm } = training;
     const gradientScale = clipNorm !== null && gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
     const learningRate = training.learningRate(step, player.name);
     const settings = { gradientScale, learningRate, step: number, measured: probes.length > 0 };
@@ -293,16 +351,18 @@ async function updatePlayer(training: Training, found: Differentiated): Promise<
       updates.set(path, withUnitNorm(parameter, update));
     }
   }
-  const view: StepView = {
-    step,
-    player: player.name,
-    parameters,
-    gradients: gradientMoments,
-    taps,
-    readings,
-    updates,
-    ...found.compared,
-  };
+  return outcomeOf(training, found, { gradients: gradientMoments, gradientNorm, finite, updates });
+}
+
+/** What a player's step leaves, wherever it was done. */
+async function outcomeOf(
+  { engine, parameters, seed }: Training,
+  found: Omit<Differentiated, "gradients">,
+  moved: Pick<StepView, "gradients" | "updates"> & { readonly gradientNorm: number; readonly finite: boolean },
+): Promise<StepOutcome> {
+  const { player, batch, step, number, probes, scalars, taps, readings, compared } = found;
+  const { gradients, updates, gradientNorm, finite } = moved;
+  const view: StepView = { step, player: player.name, gradients, taps, readings, updates, ...compared };
   const measured = {
     layers: probes.flatMap((probe) => probe.rows?.(view) ?? []),
     readings: probes.flatMap((probe) => probe.numbers?.(view) ?? []),
@@ -314,7 +374,7 @@ async function updatePlayer(training: Training, found: Differentiated): Promise<
     ? taps
     : (await engine.differentiate(player, parameters, batch, { step: number, seed, tapped: true })).taps;
   const what = Number.isFinite(scalars["loss"]) ? "gradient" : "loss";
-  const place = firstBroken(seen, gradientMoments);
+  const place = firstBroken(seen, gradients);
   const { stack, layer, component, quantity } = place;
   const where = `${stack}${layer === "" ? "" : ` layer ${layer}`}, ${component}`;
   const reason = `${what} not finite at step ${step}; first in the ${quantity.replace("-", " ")} of ${where}`;

@@ -118,7 +118,6 @@ test("norms by hand: (3, 4) has l2 5, rms 5 / sqrt 2, max 4", () => {
   const view: StepView = {
     step: 9,
     player: "model",
-    parameters: new Map(),
     gradients: new Map([["encoder/03/self-attention/query/weight", moments]]),
     taps: [],
     readings: [],
