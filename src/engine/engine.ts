@@ -96,9 +96,49 @@ export interface Engine {
   dispose(): Promise<void>;
 }
 
+/** A program as it was compiled, for whoever keeps it. */
+export interface CompiledProgram {
+  /** Name and key of the stage that asked for it first; all stages of that key share it. */
+  readonly stage: string;
+  readonly key: string;
+  readonly mode: string;
+  readonly direction: string;
+  /** How taps are measured in it: `none`, `plain` or `scaled`. */
+  readonly taps: string;
+  readonly provider: string;
+  /** The bytes of an ONNX model. */
+  readonly model: Uint8Array;
+  readonly inputs: readonly ProgramEnd[];
+  readonly outputs: readonly ProgramEnd[];
+  /** How many nodes it has of each operator. */
+  readonly nodes: Readonly<Record<string, number>>;
+}
+
+/** An input or output of a program. */
+export interface ProgramEnd {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: string;
+}
+
+/** What an engine is made with. */
+export interface EngineOptions {
+  readonly threads: number;
+  /** One of the kind's `providers`; the first if not given. */
+  readonly provider?: string | undefined;
+  /** Hears of every program before it is loaded; for engines that have `providers`. */
+  readonly onProgram?: ((program: CompiledProgram) => void) | undefined;
+  /** Bytes that buffers will come to by purpose, where that is known before (see `footprint`): they are made in this size at once,
+   *  so that none is left behind for a larger one. */
+  readonly buffers?: ReadonlyMap<string, number>;
+}
+
 /** A way to make an engine, and whether it can work on this machine. */
 export interface EngineKind extends Member {
-  /** Why it cannot work here and how to get it, or undefined where it can. */
-  unavailable(): Promise<string | undefined>;
-  create(options: { readonly threads: number }): Promise<Engine>;
+  /** Names of what can run the graphs that the engine compiles stages to; absent where it compiles none. */
+  readonly providers?: readonly string[];
+  /** Why it cannot work here and how to get it, or undefined where it can. `options` are those it is going to be made with: some
+   *  libraries listen to them only while they are being loaded. */
+  unavailable(options?: EngineOptions): Promise<string | undefined>;
+  create(options: EngineOptions): Promise<Engine>;
 }

@@ -1,5 +1,6 @@
 // Training whose parameters stay where the engine computes gives what the host's loops give, reads the device once a step,
-// and keeps nothing. TensorFlow.js's own cpu backend plays the device everywhere, TensorFlow's C library where it is installed.
+// and keeps nothing. That is how tensorflow-gpu trains. TensorFlow.js's own cpu backend plays the device everywhere, TensorFlow's
+// C library on the CPU where it is installed.
 import * as tf from "@tensorflow/tfjs-core";
 import { describe, expect, test, vi } from "vitest";
 import type { OptimizerConfig } from "../../src/config/schema.ts";
@@ -95,17 +96,24 @@ const placeOfRow = ({ stack, layer, component, parameter, quantity, count }: Lay
 ];
 
 const cpuAsDevice = { create: () => eagerEngine("cpu", { backend: "cpu", isRemote: true }) };
+/** As tensorflow-gpu does it. */
+const tensorflowAsDevice = {
+  async create() {
+    await tensorflow.create({ threads: 1 });
+    return eagerEngine("tensorflow", { backend: "tensorflow", isRemote: true });
+  },
+};
 const devices = [
   { name: "cpu as a device", kind: cpuAsDevice, test, steps: 20 }, // whose kernels are slow
   ...comparedEngines
     .filter(({ kind }) => kind === tensorflow)
-    .map((engine) => ({ name: "tensorflow", ...engine, steps: 200 })),
+    .map(({ test }) => ({ name: "tensorflow", kind: tensorflowAsDevice, test, steps: 200 })),
 ];
 
 for (const { name, kind, test, steps } of devices)
   describe(name, () => {
     const hostAndDevice = async (): Promise<[Engine, Engine]> => {
-      const engine = await kind.create({ threads: 1 });
+      const engine = await kind.create();
       const host = { ...engine };
       delete host.residence;
       return [host, engine];
@@ -161,6 +169,17 @@ for (const { name, kind, test, steps } of devices)
         expect(tf.memory().numTensors).toBe(before);
         await device.dispose();
         expect(tf.memory().numTensors).toBeLessThan(before);
+      });
+
+    for (const model of Object.keys(models))
+      test(`${model}: no tensor stays over ${steps} steps that the host updates`, async () => {
+        const [host] = await hostAndDevice();
+        const training = trainingOf(host, models[model]!(), adam, { probes: [probes.gradientNorm] });
+        await trained(training, 0, 2);
+        const before = tf.memory().numTensors;
+        await trained(training, 2, 2 + steps);
+        expect(tf.memory().numTensors).toBe(before);
+        await host.dispose();
       });
 
     test("an interrupted training goes on to the same bits", async () => {
