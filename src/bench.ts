@@ -19,10 +19,11 @@ import { stream } from "./random.ts";
 import { prepare, recordingProbes } from "./prepare.ts";
 import { openRecorder } from "./runs/events.ts";
 import { extent, median } from "./statistics.ts";
+import { translationBatch } from "./synthetic.ts";
 import { initialize } from "./train/initialize.ts";
 import { createOptimizer } from "./train/optimizers.ts";
 import { playerStep, startOf, type Training, trainStep } from "./train/trainer.ts";
-import type { Batch, Dataset } from "./types.ts";
+import type { Dataset } from "./types.ts";
 
 /** A network to time: encoder and decoder layers each, and width; 4 heads, feed-forward 4 x width, pre-LN. */
 export interface Shape {
@@ -128,7 +129,7 @@ async function stepper(shape: Shape, threads: number, names: readonly string[]) 
     labelSmoothing: 0,
   });
   const adam = { kind: "adam", learningRate: 0.001, beta1: 0.9, beta2: 0.98, epsilon: 1e-9, weightDecay: 0 } as const;
-  const batch = syntheticBatch();
+  const batch = translationBatch(batchSize, length, vocabulary);
   const dataset: Pick<Dataset, "batchAt" | "evaluation"> = {
     batchAt: () => batch,
     evaluation: { dev: [batch], test: [] },
@@ -169,23 +170,6 @@ async function stepper(shape: Shape, threads: number, names: readonly string[]) 
       rmSync(folder, { recursive: true, force: true });
       await training.engine.dispose();
     },
-  };
-}
-
-/** Random tokens without padding, the same in every process. */
-function syntheticBatch(): Batch {
-  const size = batchSize * length;
-  const shape = [batchSize, length];
-  const tokens = (purpose: string) => ({
-    dtype: "int32" as const,
-    shape,
-    data: Int32Array.from(stream(1, purpose).uniform(new Float64Array(size)), (u) => Math.floor(u * vocabulary)),
-  });
-  const ones = { dtype: "float32" as const, shape, data: new Float32Array(size).fill(1) };
-  const [source, target, labels] = ["source", "target", "labels"].map(tokens);
-  return {
-    tensors: { source: source!, target: target!, labels: labels!, sourceMask: ones, labelWeights: ones },
-    tokens: size,
   };
 }
 

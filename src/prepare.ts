@@ -1,7 +1,7 @@
 // From a configuration and its data to everything the trainer needs.
 import { buildModel, loadData, type Model, type RunData } from "./build.ts";
 import { type GanConfig, isKind, type OptimizerConfig, type RunConfig, type VaeConfig } from "./config/schema.ts";
-import type { Engine } from "./engine/engine.ts";
+import type { Engine, EngineOptions } from "./engine/engine.ts";
 import { interruptible } from "./engine/interruptible.ts";
 import { createEngine } from "./engine/select.ts";
 import { UserError } from "./errors.ts";
@@ -21,8 +21,13 @@ export interface PreparedTraining extends Training {
   readonly views: Model["views"];
 }
 
-/** Everything the trainer needs, at the initial parameters. */
-export async function prepare(config: RunConfig, data: Pick<RunData, "dataset" | "images">): Promise<PreparedTraining> {
+/** Everything the trainer needs, at the initial parameters. `given`: what the engine is made with beside what the configuration
+ *  says. */
+export async function prepare(
+  config: RunConfig,
+  data: Pick<RunData, "dataset" | "images">,
+  given: Pick<EngineOptions, "laidOut" | "onProgram"> = {},
+): Promise<PreparedTraining> {
   const { dataset } = data;
   const { players, views } = buildModel(config, dataset);
   const { train } = config;
@@ -34,22 +39,20 @@ export async function prepare(config: RunConfig, data: Pick<RunData, "dataset" |
         `sentences would be compared; lower probes.batches or train.batch`,
     );
   const parameters = initialize(players, config.seed);
-  const engine = await createEngine(config.engine, { threads: config.threads });
+  const engine = await createEngine(config.engine, { threads: config.threads, ...given });
   await profile(players, parameters, engine, dataset.batchAt(0), config.seed);
-  const optimizerOf = (player: string): OptimizerConfig =>
-    "discriminator" in train && player === "discriminator" ? train.discriminator.optimizer : train.optimizer;
   const width = config.model.width ?? 1;
   const rates = new Map(
     players.map(({ name }) => [
       name,
-      learningRateOf(train.schedule, { peak: optimizerOf(name).learningRate, steps, width }),
+      learningRateOf(train.schedule, { peak: optimizerOf(config, name).learningRate, steps, width }),
     ]),
   );
   const training: PreparedTraining = {
     players,
     views,
     parameters,
-    optimizers: new Map(players.map(({ name }) => [name, createOptimizer(optimizerOf(name))])),
+    optimizers: new Map(players.map(({ name }) => [name, createOptimizer(optimizerOf(config, name))])),
     engine,
     dataset,
     seed: config.seed,
@@ -65,6 +68,10 @@ export async function prepare(config: RunConfig, data: Pick<RunData, "dataset" |
   };
   return { ...training, start: await startOf(training) };
 }
+
+/** The optimizer of a player of this name. */
+export const optimizerOf = ({ train }: RunConfig, player: string): OptimizerConfig =>
+  "discriminator" in train && player === "discriminator" ? train.discriminator.optimizer : train.optimizer;
 
 /** A trained model of images, opened to be looked at. */
 export interface OpenedRun extends Pick<PreparedTraining, "parameters" | "views" | "players"> {

@@ -5,14 +5,16 @@ import { loadData } from "./build.ts";
 import type { RunConfig } from "./config/schema.ts";
 import type { ImageSplit } from "./data/images.ts";
 import { evaluateMetrics, type Evaluated, metricDetails, metricRows, metricsNamed } from "./evaluate.ts";
+import { availableBytes, checkMemory, estimateMemory } from "./memory.ts";
 import { prepare } from "./prepare.ts";
 import { lookup } from "./registry.ts";
 import { describeScheme } from "./residual/describe.ts";
 import * as schemes from "./residual/index.ts";
 import type { ResidualScheme } from "./residual/scheme.ts";
-import { peakMemoryBytes, stepSeconds } from "./runs/cost.ts";
+import { peakMemoryBytes, residentBytes, stepSeconds } from "./runs/cost.ts";
 import { openRecorder } from "./runs/events.ts";
 import { writeWhole } from "./runs/files.ts";
+import { graphKeeper } from "./runs/graphs.ts";
 import { readRun, updateRun } from "./runs/run-folder.ts";
 import { writeSamples } from "./runs/samples.ts";
 import { readMetrics, writeTables } from "./runs/tables.ts";
@@ -20,7 +22,7 @@ import { samplesAt } from "./samples.ts";
 import type { Parameters } from "./stage.ts";
 import { findCheckpoint, loadCheckpoint, saveCheckpoint, type TrainingState } from "./train/checkpoint.ts";
 import { type Outcome, train, type Training } from "./train/trainer.ts";
-import type { Progress } from "./types.ts";
+import type { CompiledProgram, Progress } from "./types.ts";
 
 /** Trains the run of `config` in `runDir`, from its newest checkpoint if there is one, and leaves its files complete.
  *  On `signal` it saves a checkpoint and ends as `interrupted`. Once `lost` is aborted the run belongs to another process:
@@ -28,12 +30,27 @@ import type { Progress } from "./types.ts";
 export async function executeRun(
   config: RunConfig,
   runDir: string,
-  options: { signal: AbortSignal; lost?: AbortSignal; onProgress: (progress: Progress) => void },
+  options: {
+    signal: AbortSignal;
+    lost?: AbortSignal;
+    onProgress: (progress: Progress) => void;
+    /** Takes a line for people. */
+    say?: (line: string) => void;
+    /** Whether compiled programs are kept in `graphs/`. */
+    keepGraphs?: boolean;
+  },
 ): Promise<Outcome> {
+  const programBytes = residentBytes();
   const data = await loadData(config);
   const { dataset } = data;
   const stillOurs = (): void => options.lost?.throwIfAborted();
-  const { views, ...prepared } = await prepare(config, data);
+  const memory = await estimateMemory(config, data, programBytes);
+  const warning = checkMemory(memory, availableBytes());
+  if (warning !== undefined) options.say?.(warning);
+  const { views, ...prepared } = await prepare(config, data, {
+    laidOut: memory.laidOut,
+    ...(options.keepGraphs && { onProgram: keptGraphs(runDir, stillOurs) }),
+  });
   const { engine, parameters, optimizers, steps } = prepared;
   const subject = { engine, parameters, views, data, config, players: prepared.players };
   /** What is measured of a split; undefined where the signal came first. */
@@ -137,12 +154,22 @@ export async function executeRun(
         ...(Object.keys(measuredWith).length > 0 && { metrics: measuredWith }),
         stepSeconds: stepSeconds(readMetrics(runDir)),
         peakMemoryBytes: Math.max(earlierPeak, peakMemoryBytes()), // over all attempts
+        estimatedMemoryBytes: memory.isComplete ? memory.bytes : null,
       },
     });
     return outcome;
   } finally {
     await engine.dispose();
   }
+}
+
+/** Keeps the programs that the engine compiles, for as long as the run is ours. */
+function keptGraphs(runDir: string, stillOurs: () => void): (program: CompiledProgram) => void {
+  const keep = graphKeeper(runDir);
+  return (program) => {
+    stillOurs();
+    keep(program);
+  };
 }
 
 /** The residual scheme at the run's depth for run.json, with what a profiling pass has measured, by path; null where there is

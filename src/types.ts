@@ -254,3 +254,28 @@ export interface CurvatureRow {
   readonly disagreement: number;
   readonly parameters: number;
 }
+
+/** A program as it was compiled, for whoever keeps it. */
+export interface CompiledProgram {
+  /** Name and key of the stage that asked for it first; all stages of that key share it. */
+  readonly stage: string;
+  readonly key: string;
+  readonly mode: string;
+  readonly direction: string;
+  /** How taps are measured in it: `none`, `plain` or `scaled`. */
+  readonly taps: string;
+  readonly provider: string;
+  /** The bytes of an ONNX model. */
+  readonly model: Uint8Array;
+  readonly inputs: readonly ProgramEnd[];
+  readonly outputs: readonly ProgramEnd[];
+  /** How many nodes it has of each operator. */
+  readonly nodes: Readonly<Record<string, number>>;
+}
+
+/** An input or output of a program. */
+export interface ProgramEnd {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly dtype: string;
+}

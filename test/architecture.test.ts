@@ -17,6 +17,7 @@ const leaves = [
   "registry.ts",
   "stage.ts",
   "statistics.ts",
+  "synthetic.ts",
   "types.ts",
   "vectors.ts",
 ];
@@ -24,12 +25,16 @@ const leaves = [
 const mains = [
   "bench.ts",
   "build.ts",
+  "estimate.ts",
   "evaluate.ts",
   "inspect.ts",
   "measure.ts",
+  "memory.ts",
+  "parity.ts",
   "prepare.ts",
   "run.ts",
   "samples.ts",
+  "soak.ts",
   "verify.ts",
 ];
 
@@ -85,6 +90,7 @@ const pure = [
   "registry.ts",
   "stage.ts",
   "statistics.ts",
+  "synthetic.ts",
   "types.ts",
   "vectors.ts",
 ];

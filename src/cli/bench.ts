@@ -1,5 +1,5 @@
-// `fathom bench`: speed, as ratios to PyTorch measured in the same call, how time and memory grow with depth, and what
-// probes cost.
+// `fathom bench`: speed, as ratios to PyTorch measured in the same call, how time and memory grow with depth, what probes
+// cost, and whether memory stays bounded.
 
 import type { Range, StepComparison } from "../bench.ts";
 import { UserError } from "../errors.ts";
@@ -9,11 +9,11 @@ export const bench = verb({
   usage: "bench <what>",
   summary:
     "speed: a training step beside PyTorch's (step), an epoch of the VAE and of the GAN (vae-epoch, gan-epoch), time and memory " +
-    "against depth (depth), what probes cost (probes)",
+    "against depth (depth), what probes cost (probes); whether memory stays bounded over many networks (soak)",
   positionals: {
     what: {
       type: "string",
-      choices: ["step", "vae-epoch", "gan-epoch", "depth", "probes", "child"] as const,
+      choices: ["step", "vae-epoch", "gan-epoch", "depth", "probes", "soak", "child"] as const,
       demandOption: true,
     },
   },
@@ -22,6 +22,13 @@ export const bench = verb({
     threads: { type: "number", default: 1, requiresArg: true, describe: "threads of both sides" },
     rounds: { type: "number", default: 3, requiresArg: true, describe: "times each side is measured, in turns" },
     steps: { type: "number", requiresArg: true, describe: "timed steps a round: 8, and 200 of an epoch, if not given" },
+    minutes: {
+      type: "number",
+      default: 30,
+      requiresArg: true,
+      describe: "of soak: how long networks are built and dropped",
+    },
+    seed: { type: "number", default: 1, requiresArg: true, describe: "of soak: which networks" },
     warmup: { type: "number", default: 3, requiresArg: true, hidden: true },
     epoch: { choices: ["vae-epoch", "gan-epoch"] as const, requiresArg: true, hidden: true },
     python: { type: "string", requiresArg: true, describe: "a Python with PyTorch; python3 if not given" },
@@ -32,9 +39,14 @@ export const bench = verb({
     ["fathom bench step --shape 6x64 --rounds 5", "one shape, more carefully"],
     ["fathom bench vae-epoch --rounds 5", "an epoch of configs/baselines/vae-mnist.yaml, ratio to PyTorch eager"],
     ["fathom bench probes --rounds 20", "a step with the presets light, standard and full beside one without probes"],
+    [
+      "fathom bench soak --minutes 5 --seed 2",
+      "networks of random sizes, one after the other; exit code 1 if memory grows",
+    ],
     ["fathom bench depth", "6, 50, 100 and 200 layers a stack: compile time, time a step, peak memory"],
   ],
-  async run({ what, shape, threads, rounds, steps: given, warmup, epoch, python, quiet, json }) {
+  async run({ what, shape, threads, rounds, steps: given, minutes, seed, warmup, epoch, python, quiet, json }) {
+    if (what === "soak") return runSoak({ minutes, seed, quiet, json });
     const {
       compareEpoch,
       compareStep,
@@ -170,6 +182,44 @@ export const bench = verb({
     return exitCodes.done;
   },
 });
+
+/** Runs a soak: a line a minute on stderr, figures at the end. */
+async function runSoak(args: { minutes: number; seed: number; quiet: boolean; json: boolean }): Promise<number> {
+  const { minutes, seed, quiet, json } = args;
+  if (!(minutes > 0)) throw new UserError(`--minutes: expected a number above 0, got ${minutes}`);
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    throw new UserError(`--seed: expected a whole number, at least 0, got ${seed}`);
+  const flags = [...(quiet ? ["--quiet"] : []), ...(json ? ["--json"] : [])];
+  const { returnsFreedMemory, soak, soakInChild } = await import("../soak.ts");
+  if (!returnsFreedMemory()) return soakInChild(["--minutes", String(minutes), "--seed", String(seed), ...flags]);
+  const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
+  let told = 0;
+  const report = await soak({
+    seed,
+    seconds: 60 * minutes,
+    onTrial({ index }, { seconds, residentBytes, peakBytes }) {
+      if (quiet || json || seconds < 60 * (told + 1)) return;
+      told = Math.floor(seconds / 60);
+      const memory = `${mebibytes(residentBytes)} MiB resident after it, ${mebibytes(peakBytes)} in it`;
+      console.error(`${told} min: ${index + 1} networks; the last: ${memory}`);
+    },
+  });
+  print({ quiet, json }, report, () =>
+    [
+      `${report.trials} networks, ${report.steps} steps in ${(report.seconds / 60).toFixed(1)} min (seed ${seed}): ` +
+        Object.entries(report.counts)
+          .map(([what, count]) => `${count} ${what}`)
+          .join(", "),
+      `resident MiB: ${mebibytes(report.startBytes)} at the start, ${mebibytes(report.maxBytes)} at most, ${mebibytes(report.endBytes)} at the end; ` +
+        `least after a network ${mebibytes(report.floorBytes.early)} in the second quarter, ${mebibytes(report.floorBytes.late)} in the last; ` +
+        `slope ${(report.slopeBytesPerHour / 2 ** 20).toFixed(1)} MiB an hour`,
+      `arrays that TensorFlow.js holds: ${report.arrays.early} in the second quarter, ${report.arrays.late} in the last`,
+    ].join("\n"),
+  );
+  if (report.failure === undefined) return exitCodes.done;
+  console.error(report.failure);
+  return exitCodes.failure;
+}
 
 function parseShape(text: string): { depth: number; width: number } {
   const [, depth, width] = /^(\d+)x(\d+)$/.exec(text) ?? [];

@@ -1,6 +1,7 @@
 // One run from claim to result, as `fathom train` and the launchers' `fathom run` do it. What happens inside is
 // `executeRun` in src/run.ts; this file holds the lease, keeps run.json true and turns signals into an orderly end.
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { RunIdentity } from "../runs/run-folder.ts";
 import * as folder from "../runs/run-folder.ts";
@@ -25,11 +26,13 @@ export async function runOne(
   options: {
     signal: AbortSignal;
     afresh: boolean;
+    /** Whether compiled programs are kept in the run's folder. */
+    keepGraphs: boolean;
     onProgress: (progress: Progress) => void;
     say: (line: string) => void;
   },
 ): Promise<RunResult> {
-  const runDir = folder.createRunFolder(experimentDir, run.id);
+  const runDir = folder.runFolder(experimentDir, run.id);
   const finished = (): RunResult | undefined => {
     if (options.afresh || !folder.isFinished(runDir, run.hash)) return undefined;
     const { status, reason } = folder.readRun(runDir)!;
@@ -37,6 +40,13 @@ export async function runOne(
   };
   const before = finished();
   if (before) return before;
+  if (!existsSync(runDir)) {
+    // Where the engine cannot work here nothing is left behind.
+    const { requireEngine } = await import("../engine/select.ts");
+    const { engine, threads } = run.config;
+    await requireEngine(engine, { threads, keepGraphs: options.keepGraphs });
+  }
+  folder.createRunFolder(experimentDir, run.id);
   const lease = await claim(runDir, undefined, (seconds) =>
     options.say(`${runDir}: an earlier process left this run unfinished; taken over after ${seconds} s of its silence`),
   );
@@ -50,8 +60,14 @@ export async function runOne(
     if (options.afresh) folder.clearRun(runDir);
     folder.startRun(runDir, run);
     const { executeRun } = await import("../run.ts");
-    const { signal, onProgress } = options;
-    const { status, reason = "" } = await executeRun(run.config, runDir, { signal, lost: lease.lost, onProgress });
+    const { signal, onProgress, say, keepGraphs } = options;
+    const { status, reason = "" } = await executeRun(run.config, runDir, {
+      signal,
+      lost: lease.lost,
+      onProgress,
+      say,
+      keepGraphs,
+    });
     // What stands in the folder from here on is the other process's.
     if (lease.isLost()) throw lease.lost.reason;
     folder.updateRun(

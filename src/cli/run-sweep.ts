@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadSweep } from "../config/load.ts";
 import { loadRegistries } from "../config/registries.ts";
+import { requireEngine } from "../engine/select.ts";
 import { UserError } from "../errors.ts";
 import * as launchers from "../launchers/index.ts";
 import type { Job, Outcome } from "../launchers/launcher.ts";
@@ -31,11 +32,13 @@ export interface SweepArguments {
   readonly jobs: number;
   readonly launcher: string;
   readonly failFast: boolean;
+  /** Runs keep their compiled programs. */
+  readonly keepGraphs: boolean;
 }
 
 /** Plans and runs an experiment; the exit code. */
 export async function runSweep(args: SweepArguments): Promise<number> {
-  const { config: file, overrides, out, quiet, json, jobs, failFast } = args;
+  const { config: file, overrides, out, quiet, json, jobs, failFast, keepGraphs } = args;
   if (!Number.isInteger(jobs) || jobs < 1) throw new UserError(`expected --jobs 1 or more, got ${jobs}`);
   const launcher = lookup("launcher", launchers, args.launcher);
 
@@ -49,15 +52,20 @@ export async function runSweep(args: SweepArguments): Promise<number> {
     console.log(json ? JSON.stringify(decided.map(toJson), null, 2) : planText(decided));
     return exitCodes.done;
   }
+  const due = decided.filter((d) => d.action === "run");
+  // Elsewhere a provider may be there that is missing here.
+  if (launcher.name === "local") await requireProviders(due, keepGraphs);
   freezePlan(experimentDir, plan);
   keepAuthorsFile(experimentDir, readFileSync(file, "utf8"), overrides);
 
-  const due = decided.filter((d) => d.action === "run");
   say(`${experimentDir}: ${decided.length} runs, ${decided.length - due.length} finished, ${due.length} to run`);
   const program = fileURLToPath(new URL("../../bin/fathom.js", import.meta.url));
   const todo = due.map(({ entry }): Job => ({
     id: entry.id,
-    args: [program, "run", "--manifest", experimentDir, "--index", String(entry.index), "--hash", entry.hash],
+    args: [
+      ...[program, "run", "--manifest", experimentDir, "--index", String(entry.index), "--hash", entry.hash],
+      ...(keepGraphs ? ["--keep-graphs"] : []),
+    ],
     logFile: join(createRunFolder(experimentDir, entry.id), "log.txt"),
   }));
   const view = progressView(quiet || json);
@@ -86,6 +94,14 @@ export async function runSweep(args: SweepArguments): Promise<number> {
   if (json) console.log(JSON.stringify({ experiment: experimentDir, report: report ?? null, runs: rows }, null, 2));
   else if (!quiet) console.log(endText(experimentDir, rows, report));
   return exitCode(outcomes, interrupt.signal.aborted);
+}
+
+/** Throws a `UserError` where a run names an execution provider that cannot work here. Other engines tell it
+ *  themselves. */
+async function requireProviders(due: readonly Decision[], keepGraphs: boolean): Promise<void> {
+  const named = due.flatMap(({ entry: { config } }) => (typeof config.engine === "string" ? [] : [config]));
+  const first = new Map(named.map((config) => [JSON.stringify(config.engine), config] as const));
+  for (const { engine, threads } of first.values()) await requireEngine(engine, { threads, keepGraphs });
 }
 
 /** What is to happen to a run, and why. */

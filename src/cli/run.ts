@@ -1,7 +1,7 @@
 // `fathom run`: one run of a manifest. Launchers start it; it talks to a parent that has a channel open, and prints plain
 // lines otherwise (a cluster's log).
 
-import { common, exitCodes, print, TryAgainError, verb } from "./verb.ts";
+import { common, exitCodes, keepGraphs, print, TryAgainError, verb } from "./verb.ts";
 import { launchedVariable, type LauncherMessage } from "../launchers/launcher.ts";
 
 export const run = verb({
@@ -14,9 +14,10 @@ export const run = verb({
     manifest: { type: "string", demandOption: true, requiresArg: true, describe: "the experiment's folder" },
     index: { type: "number", demandOption: true, requiresArg: true, describe: "the run's place in manifest.jsonl" },
     hash: { type: "string", requiresArg: true, describe: "the hash it must have there" },
+    "keep-graphs": keepGraphs,
   },
   examples: [["fathom run --manifest results/quickstart --index 0", "its first run"]],
-  async run({ manifest, index, hash, quiet, json }) {
+  async run({ manifest, index, hash, quiet, json, ...flags }) {
     const { manifestEntry } = await import("../runs/manifest.ts");
     const { interruption, resultLine, runOne } = await import("./run-one.ts");
     const { progressView } = await import("./progress.ts");
@@ -41,6 +42,7 @@ export const run = verb({
       const result = await runOne(manifest, entry, {
         signal: interrupt.signal,
         afresh: false,
+        keepGraphs: flags["keep-graphs"],
         say: (line) => void (quiet || json || console.error(line)),
         onProgress: (progress) => {
           view.update(entry.id, progress);

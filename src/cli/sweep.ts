@@ -1,7 +1,7 @@
 // `fathom sweep`: the verb; run-sweep.ts does it.
 
 import { availableParallelism } from "node:os";
-import { positional, verb } from "./verb.ts";
+import { keepGraphs, positional, verb } from "./verb.ts";
 
 export const sweep = verb({
   usage: "sweep <config> [overrides..]",
@@ -12,6 +12,7 @@ export const sweep = verb({
     jobs: { type: "number", default: availableParallelism(), requiresArg: true, describe: "runs at once" },
     launcher: { type: "string", default: "local", requiresArg: true, describe: "`fathom list launcher` names them" },
     "fail-fast": { type: "boolean", default: false, describe: "stop all at the first run that fails" },
+    "keep-graphs": keepGraphs,
   },
   examples: [
     ["fathom sweep configs/quickstart.yaml", "all runs, then figures and report"],
@@ -20,6 +21,6 @@ export const sweep = verb({
   ],
   async run(args) {
     const { runSweep } = await import("./run-sweep.ts");
-    return runSweep({ ...args, failFast: args["fail-fast"] });
+    return runSweep({ ...args, failFast: args["fail-fast"], keepGraphs: args["keep-graphs"] });
   },
 });

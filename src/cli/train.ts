@@ -1,6 +1,6 @@
 // `fathom train`: one run.
 
-import { exitCodes, positional, verb } from "./verb.ts";
+import { exitCodes, keepGraphs, positional, print, verb } from "./verb.ts";
 
 export const train = verb({
   usage: "train <config> [overrides..]",
@@ -8,13 +8,16 @@ export const train = verb({
   positionals: { config: positional.config, overrides: positional.overrides },
   options: {
     afresh: { type: "boolean", default: false, describe: "run again what is finished or begun" },
+    "keep-graphs": keepGraphs,
+    estimate: { type: "boolean", default: false, describe: "print memory and time instead of training" },
   },
   examples: [
     ["fathom train configs/debug.yaml", "a small run; the same command continues an interrupted one"],
     ["fathom train configs/debug.yaml model.depth=12 train.steps=50", "with other values"],
     ["fathom train results/debug/runs/<id>/config.yaml --out again", "repeat a run"],
+    ["fathom train configs/debug.yaml --estimate", "what it will take: memory, time a step, time in all"],
   ],
-  async run({ config: file, overrides, out, quiet, json, afresh }) {
+  async run({ config: file, overrides, out, quiet, json, afresh, estimate, ...flags }) {
     const { loadRegistries } = await import("../config/registries.ts");
     const { loadRun } = await import("../config/load.ts");
     const { singleRun } = await import("../config/sweep.ts");
@@ -24,6 +27,14 @@ export const train = verb({
     const { config, hasSweep } = loadRun(file, overrides, await loadRegistries());
     const say = (text: string): void => void (quiet || json || console.error(text));
     if (hasSweep) say(`${file}: the sweep section is left aside; \`fathom sweep ${file}\` runs it`);
+    if (estimate) {
+      const { estimateRun } = await import("../estimate.ts");
+      const { estimateText } = await import("./estimate-text.ts");
+      const found = await estimateRun(config);
+      if (found.warning !== undefined) say(found.warning);
+      print({ quiet, json }, found, () => estimateText(found));
+      return exitCodes.done;
+    }
     const run = singleRun(config);
     const view = progressView(quiet || json);
     const interrupt = interruption();
@@ -31,6 +42,7 @@ export const train = verb({
       const result = await runOne(experimentFolder(out, config.name), run, {
         signal: interrupt.signal,
         afresh,
+        keepGraphs: flags["keep-graphs"],
         say,
         onProgress: (progress) => view.update(run.id, progress),
       });

@@ -51,6 +51,13 @@ export const common = {
   json: { type: "boolean", default: false, describe: "print JSON for machines" },
 } as const satisfies Table<Options>;
 
+/** `--keep-graphs` of the verbs that run something. */
+export const keepGraphs = {
+  type: "boolean",
+  default: false,
+  describe: "keep every compiled program as an ONNX file in graphs/ of a run's folder",
+} as const;
+
 /** `--out` of verbs that neither read nor write experiments: all verbs take it, so that scripts may pass it to all. */
 export const unusedOut = { ...common.out, describe: "of no use here: no experiment is read or written" } as const;
 

@@ -53,11 +53,17 @@ export const schedules = [
 ] as const satisfies Member[];
 export const engines = [
   { name: "auto", summary: "tensorflow-gpu where there is a GPU, else onnx" },
-  { name: "onnx", summary: "compiled stages on ONNX Runtime's CPU kernels; everywhere, fast" },
+  { name: "onnx", summary: "compiled stages on ONNX Runtime's CPU kernels, everywhere and fast, or another provider" },
   { name: "tensorflow-gpu", summary: "eager, on @tensorflow/tfjs-node-gpu where that installs" },
   { name: "tensorflow", summary: "eager, on @tensorflow/tfjs-node where that installs" },
   { name: "wasm", summary: "eager, on TensorFlow.js's WebAssembly backend; everywhere" },
   { name: "cpu", summary: "eager, in plain JavaScript; the slow reference of the tests" },
+] as const satisfies Member[];
+/** What can run the graphs of engine onnx. */
+export const providers = [
+  { name: "cpu", summary: "ONNX Runtime's native CPU kernels; everywhere" },
+  { name: "cuda", summary: "NVIDIA GPUs, with CUDA, cuDNN and provider libraries that are downloaded" },
+  { name: "webgpu", summary: "GPUs through Vulkan, Direct3D 12 or Metal; experimental in the runtime" },
 ] as const satisfies Member[];
 export const binarizations = [
   { name: "dynamic", summary: "each pixel is 1 with its grey value as probability, drawn anew at every step" },

@@ -62,6 +62,9 @@ export function checkResolved(input: unknown): Resolved<RunConfig> {
   return parse(schemas, input, () => []);
 }
 
+/** Keys whose text is short for a mapping with that `kind`. */
+const kindsInShort = ["engine"];
+
 /** A copy of `data` with `value` at the dotted `key`, mappings made on the way; or the sentence that says why not. */
 export function withKey(data: unknown, key: string, value: unknown): Resolved<Record<string, unknown>> {
   const copy = structuredClone(data ?? {}) as Record<string, unknown>;
@@ -69,6 +72,8 @@ export function withKey(data: unknown, key: string, value: unknown): Resolved<Re
   let node = copy;
   for (const [i, part] of path.slice(0, -1).entries()) {
     if (!Object.hasOwn(node, part) || node[part] === null) node[part] = {};
+    if (typeof node[part] === "string" && kindsInShort.includes(path.slice(0, i + 1).join(".")))
+      node[part] = { kind: node[part] };
     const next = node[part];
     if (typeof next !== "object" || Array.isArray(next)) {
       const parent = path.slice(0, i + 1).join(".");

@@ -4,7 +4,7 @@
 
 import { z } from "zod";
 import { ganSchema, imagesSchema, metricsOf, metricsSchema, samplesSchema, vaeSchema } from "./image-schema.ts";
-import { engines, type Registries } from "./names.ts";
+import { engines, providers, type Registries } from "./names.ts";
 import { exactlyOne, oneOf, positive, unique } from "./pieces.ts";
 import { ganTrainSchema, transformerTrainSchema, vaeTrainSchema } from "./training-schema.ts";
 import { corpusSchema, transformerSchema } from "./transformer-schema.ts";
@@ -75,16 +75,44 @@ const probesSchema = (names: Registries) =>
     .prefault({})
     .describe("what is measured, and when");
 
+/** The engine's name, or `{kind, provider}`, which resolves to the name alone where the provider is the default. */
+const engineSchema = z
+  .union([
+    z.enum(engines.map((e) => e.name)),
+    z
+      .strictObject({
+        kind: oneOf(engines, "engine"),
+        provider: oneOf(providers, "what runs the graphs of engine onnx; cpu if not given").nullish(),
+      })
+      .superRefine(({ kind, provider }, context) => {
+        if (typeof provider === "string" && kind !== "onnx")
+          context.addIssue({
+            code: "custom",
+            path: ["provider"],
+            message:
+              `expected no engine.provider with engine.kind: ${kind}, got ${provider}: engine.kind: onnx alone has providers; ` +
+              `say engine.kind: onnx or remove engine.provider`,
+          });
+      })
+      .transform(({ kind, provider }) =>
+        typeof provider === "string" && provider !== "cpu" ? { kind, provider } : kind,
+      ),
+  ])
+  .prefault("auto")
+  .describe(
+    `what computes: ${engines.map((e) => `${e.name} (${e.summary})`).join("; ")}; or {kind: onnx, provider: ${providers
+      .slice(1)
+      .map((p) => p.name)
+      .join(" or ")}}`,
+  );
+
 const commonShape = {
   name: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "expected letters, digits, dots, hyphens and underscores (at most 64)")
     .describe("name of the experiment and of its folder"),
   seed: z.int().min(0).default(1).describe("seed of every random stream"),
-  engine: z
-    .enum(engines.map((e) => e.name))
-    .default("auto")
-    .describe(`what computes: ${engines.map((e) => `${e.name} (${e.summary})`).join("; ")}`),
+  engine: engineSchema,
   threads: positive(
     "threads of the engine; one a run and several runs at once is fastest for small models",
     256,

@@ -8,8 +8,18 @@ import { assert } from "../errors.ts";
 import { watchGradient } from "../ops/index.ts";
 import { learntBy, type Noise, sizeOf, type Stage, type StageContext, type TapPoint } from "../stage.ts";
 import type { Dtype } from "../types.ts";
-import { dropDeadNodes, type ElementType, fuseNodes, type Graph, mergeDuplicateNodes, type Node } from "./graph.ts";
+import {
+  dropDeadNodes,
+  type ElementType,
+  fuseNodes,
+  type Graph,
+  mergeDuplicateNodes,
+  type Node,
+  type ValueInfo,
+} from "./graph.ts";
+import { lower } from "./lower.ts";
 import { encodeModel } from "./onnx-model.ts";
+import { cpuProvider, type Provider } from "./providers.ts";
 import { record, type Recorder } from "./recorder.ts";
 
 /** What stands at one end of a program.
@@ -34,6 +44,8 @@ export interface Program {
   readonly inputs: readonly Port[];
   readonly outputs: readonly Port[];
   readonly nodes: readonly Node[];
+  /** Bytes of the values between its nodes, most of those that are alive at once. */
+  readonly workspace: number;
 }
 
 /** A carry entry between two stages. */
@@ -69,6 +81,10 @@ export interface CompiledStage {
   readonly noises: readonly { readonly name: string; readonly shape: readonly number[]; readonly noise: Noise }[];
 }
 
+/** How many arrays of numbers TensorFlow.js holds just now, in all its backends: what compiling or an eager step has left behind.
+ *  Its own count of tensors is of no use here: of those that share an array, as views do, it forgets to count some down. */
+export const liveArrays = (): number => tf.engine().state.numDataBuffers;
+
 /** Identifies the graph of a stage: equal keys compile to the same programs. */
 export function compilationKey(
   stage: Stage,
@@ -81,18 +97,36 @@ export function compilationKey(
   return JSON.stringify([stage.key, shapes, reads, mode, measured, stage.frozen ?? false]);
 }
 
-/** Compiles `stage` for a carry of these shapes. */
+/** Compiles `stage` for a carry of these shapes, in operators that `provider` has. */
 export function compileStage(
   stage: Stage,
   carry: Readonly<Record<string, CarryInfo>>,
   mode: Mode,
   { taps, readings }: Measured,
+  provider: Provider = cpuProvider,
 ): CompiledStage {
   return record((recorder) => {
     const trace = traceStage(stage, carry, mode, readings, recorder);
-    return mode === "train" ? splitPrograms(trace, recorder, taps) : oneProgram(trace, recorder, taps);
+    const encode: Encode = (direction, nodes, wanted, available) =>
+      program(nodes, wanted, available, recorder, { provider, what: programName(direction, stage, mode) });
+    return mode === "train" ? splitPrograms(trace, recorder, taps, encode) : oneProgram(trace, recorder, taps, encode);
   });
 }
+
+/** The two programs of a stage in training; what is but one is called forward. */
+export type Direction = "forward" | "backward";
+
+/** What errors and kept graphs call a program: `backward of encoder/00 (train)`. */
+export const programName = (direction: Direction, { name }: Stage, mode: Mode): string =>
+  `${direction} of ${name} (${mode})`;
+
+/** Makes a program of nodes, the outputs that are wanted, and the inputs there are. */
+type Encode = (
+  direction: Direction,
+  nodes: readonly Node[],
+  wanted: readonly Wanted[],
+  available: ReadonlyMap<string, Port>,
+) => Program;
 
 /** A traced tap: the tensor, and its gradient once the tape has come by. */
 interface Tap {
@@ -267,7 +301,7 @@ function measure(tensors: readonly Tensor[], recorder: Recorder, taps: Measured[
 }
 
 /** Forward and backward as one program, or the forward alone where there is no gradient. */
-function oneProgram(trace: Trace, recorder: Recorder, how: Measured["taps"]): CompiledStage {
+function oneProgram(trace: Trace, recorder: Recorder, how: Measured["taps"], encode: Encode): CompiledStage {
   const wanted = wantedOutputs(trace, recorder);
   const taps = how === "none" ? [] : trace.taps;
   const tapped = [...taps.map((t) => t.activation), ...taps.map((t) => t.gradient!)];
@@ -276,12 +310,12 @@ function oneProgram(trace: Trace, recorder: Recorder, how: Measured["taps"]): Co
   for (const [key, tensor] of Object.entries(trace.written)) wanted.push(["written", key, recorder.nameOf(tensor)]);
   const { nodes, renamed } = mergeDuplicateNodes(recorder.nodes);
   const outputs = wanted.map(([role, key, name]) => [role, key, renamed.get(name) ?? name] as const);
-  return { ...describeStage(trace, taps), forward: program(nodes, outputs, trace.inputs, recorder) };
+  return { ...describeStage(trace, taps), forward: encode("forward", nodes, outputs, trace.inputs) };
 }
 
 /** A forward program and a backward one. Whatever the backward reads is kept by the forward, but for what is cheaper to
  *  make again than to store: views, masks and literals. */
-function splitPrograms(trace: Trace, recorder: Recorder, how: Measured["taps"]): CompiledStage {
+function splitPrograms(trace: Trace, recorder: Recorder, how: Measured["taps"], encode: Encode): CompiledStage {
   const taps = how === "none" ? [] : trace.taps;
   const measured = (tensors: readonly Tensor[]): Wanted[] =>
     tensors.length ? [["taps", "", measure(tensors, recorder, how)]] : [];
@@ -328,8 +362,8 @@ function splitPrograms(trace: Trace, recorder: Recorder, how: Measured["taps"]):
   const forwardNodes = nodes.filter(isForward);
   return {
     ...describeStage(trace, taps),
-    forward: program(forwardNodes, forwardOutputs, trace.inputs, recorder),
-    backward: program(backwardNodes, backwardOutputs, new Map([...trace.inputs, ...kept]), recorder),
+    forward: encode("forward", forwardNodes, forwardOutputs, trace.inputs),
+    backward: encode("backward", backwardNodes, backwardOutputs, new Map([...trace.inputs, ...kept])),
   };
 }
 
@@ -368,6 +402,7 @@ function program(
   wanted: readonly Wanted[],
   available: ReadonlyMap<string, Port>,
   recorder: Recorder,
+  { provider, what }: { readonly provider: Provider; readonly what: string },
 ): Program {
   const values = new Map(recorder.values);
   const made = new Set(nodes.flatMap((node) => node.outputs));
@@ -390,7 +425,73 @@ function program(
   const fused = dropDeadNodes(fuseNodes(graph, keep), keep);
   const read = new Set(fused.flatMap((node) => node.inputs));
   const inputs = [...available.values()].filter(({ name }) => read.has(name));
+  return encoded(lower({ ...graph, nodes: fused }, provider.lowered), inputs, outputs, provider, what);
+}
+
+/** Encodes a graph, its ends under names that say what they are: `written:x`, `gradient:query/weight`. */
+function encoded(
+  graph: Graph,
+  inputs: readonly Port[],
+  outputs: readonly Port[],
+  provider: Provider,
+  what: string,
+): Program {
+  const renamed = new Map<string, string>();
+  const named = (port: Port, name: string): Port => {
+    renamed.set(port.name, name);
+    return { ...port, name };
+  };
+  const namedInputs = inputs.map((port) => (port.role === "written" ? named(port, `written:${port.key}`) : port));
+  const namedOutputs = outputs.map((port) => {
+    const { role, key } = port;
+    if (role === "kept") return port;
+    // That of what the stage writes is an input and may have the same key.
+    if (role === "cotangent") return named(port, `carry-cotangent:${key}`);
+    return named(port, key ? `${role}:${key}` : role);
+  });
+  const nameOf = (name: string): string => renamed.get(name) ?? name;
+  const nodes = graph.nodes.map((node) => ({
+    ...node,
+    inputs: node.inputs.map(nameOf),
+    outputs: node.outputs.map(nameOf),
+  }));
+  const values = new Map([...graph.values].map(([name, info]) => [nameOf(name), info] as const));
   const names = (ports: readonly Port[]): string[] => ports.map(({ name }) => name);
-  const model = encodeModel({ nodes: fused, values, constants }, names(inputs), names(outputs));
-  return { model, inputs, outputs, nodes: fused };
+  const model = encodeModel({ ...graph, nodes, values }, names(namedInputs), names(namedOutputs), {
+    name: what,
+    halts: provider.halts,
+  });
+  const workspace = workspaceOf(nodes, values, new Set(names(namedOutputs)));
+  return { model, inputs: namedInputs, outputs: namedOutputs, nodes, workspace };
+}
+
+/** Bytes of a tensor. */
+export const bytesOf = ({ shape, dtype }: ValueInfo): number => sizeOf(shape) * elementBytes[dtype];
+
+const elementBytes: Readonly<Record<ElementType, number>> = { float32: 4, int32: 4, int64: 8, bool: 1 };
+
+/** Bytes that values other than `outputs` take up, at most, where nodes run one after the other and a value goes with the last
+ *  node that reads it. */
+function workspaceOf(
+  nodes: readonly Node[],
+  values: ReadonlyMap<string, ValueInfo>,
+  outputs: ReadonlySet<string>,
+): number {
+  const lastReader = new Map(nodes.flatMap(({ inputs }, i) => inputs.map((name) => [name, i] as const)));
+  const alive = new Map<string, number>();
+  let [bytes, most] = [0, 0];
+  for (const [i, node] of nodes.entries()) {
+    for (const name of node.outputs)
+      if (!outputs.has(name)) {
+        alive.set(name, bytesOf(values.get(name)!));
+        bytes += alive.get(name)!;
+      }
+    most = Math.max(most, bytes);
+    for (const name of [...node.inputs, ...node.outputs])
+      if (alive.has(name) && (lastReader.get(name) ?? i) === i) {
+        bytes -= alive.get(name)!;
+        alive.delete(name);
+      }
+  }
+  return most;
 }

@@ -1,7 +1,8 @@
 import type { Reading, TapReading } from "../probes/probe.ts";
 import type { Member } from "../registry.ts";
 import type { Parameters, Player } from "../stage.ts";
-import type { Batch, Moments } from "../types.ts";
+import type { Batch, CompiledProgram, Moments } from "../types.ts";
+import type { Footprint } from "./footprint.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
 /** What a step of differentiation gives. The arrays belong to the engine and are overwritten by its next step. */
@@ -96,31 +97,6 @@ export interface Engine {
   dispose(): Promise<void>;
 }
 
-/** A program as it was compiled, for whoever keeps it. */
-export interface CompiledProgram {
-  /** Name and key of the stage that asked for it first; all stages of that key share it. */
-  readonly stage: string;
-  readonly key: string;
-  readonly mode: string;
-  readonly direction: string;
-  /** How taps are measured in it: `none`, `plain` or `scaled`. */
-  readonly taps: string;
-  readonly provider: string;
-  /** The bytes of an ONNX model. */
-  readonly model: Uint8Array;
-  readonly inputs: readonly ProgramEnd[];
-  readonly outputs: readonly ProgramEnd[];
-  /** How many nodes it has of each operator. */
-  readonly nodes: Readonly<Record<string, number>>;
-}
-
-/** An input or output of a program. */
-export interface ProgramEnd {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly dtype: string;
-}
-
 /** What an engine is made with. */
 export interface EngineOptions {
   readonly threads: number;
@@ -128,9 +104,9 @@ export interface EngineOptions {
   readonly provider?: string | undefined;
   /** Hears of every program before it is loaded; for engines that have `providers`. */
   readonly onProgram?: ((program: CompiledProgram) => void) | undefined;
-  /** Bytes that buffers will come to by purpose, where that is known before (see `footprint`): they are made in this size at once,
-   *  so that none is left behind for a larger one. */
-  readonly buffers?: ReadonlyMap<string, number>;
+  /** What the engine is going to need, where it was laid out before, for the runtime's CPU kernels: buffers are made in that size at
+   *  once, so that none is left behind for a larger one, and what was compiled is not compiled again. */
+  readonly laidOut?: Pick<Footprint, "buffers" | "compiled"> | undefined;
 }
 
 /** A way to make an engine, and whether it can work on this machine. */

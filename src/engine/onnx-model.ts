@@ -1,5 +1,5 @@
 // Encodes a graph as an ONNX model with the published protobuf schema. Shapes are static.
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,
@@ -22,15 +22,27 @@ import { onnxTypes } from "./recorder.ts";
 const opset = 18;
 const irVersion = 9;
 
-/** Name of the first output of every model, an empty sequence of tensors; see `session.ts` for what it is good for. */
+/** Name of the first output of models that halt, an empty sequence of tensors; see `session.ts` for what it is good
+ *  for. */
 export const haltOutput = "halt";
 
-/** The bytes of an ONNX model with these inputs and outputs, names of values of the graph. */
-export function encodeModel(graph: Graph, inputs: readonly string[], outputs: readonly string[]): Uint8Array {
+const haltDoc =
+  "The first output, `halt`, is an empty sequence and no result. ONNX Runtime's Node binding refuses to return it, after " +
+  "the graph has run and before it copies all other outputs, which have been written in place.";
+
+/** The bytes of an ONNX model with these inputs and outputs, names of values of the graph. `name` is what a viewer
+ *  shows; `halts`: the model has the output `halt`. Nodes bear the name of their first output. */
+export function encodeModel(
+  graph: Graph,
+  inputs: readonly string[],
+  outputs: readonly string[],
+  { name = "stage", halts = true }: { readonly name?: string; readonly halts?: boolean } = {},
+): Uint8Array {
   const info = (name: string): ValueInfo => graph.values.get(name)!;
   const used = new Set([...graph.nodes.flatMap((node) => node.inputs), ...outputs]);
   const nodes = graph.nodes.map(({ op, domain, inputs, outputs, attributes }) =>
     create(NodeProtoSchema, {
+      name: outputs[0]!,
       opType: op,
       domain,
       input: [...inputs],
@@ -38,16 +50,21 @@ export function encodeModel(graph: Graph, inputs: readonly string[], outputs: re
       attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
     }),
   );
-  nodes.push(create(NodeProtoSchema, { opType: "SequenceEmpty", output: [haltOutput] }));
+  if (halts) nodes.push(create(NodeProtoSchema, { name: haltOutput, opType: "SequenceEmpty", output: [haltOutput] }));
+  const ends = new Set([...inputs, ...outputs]);
+  const between = graph.nodes.flatMap((node) => node.outputs.filter((name) => name !== "" && !ends.has(name)));
   const model = create(ModelProtoSchema, {
     irVersion: BigInt(irVersion),
     producerName: "fathom",
+    docString: `One program of a stage, as fathom compiled it: ${name}.${halts ? ` ${haltDoc}` : ""}`,
     opsetImport: [
       create(OperatorSetIdProtoSchema, { domain: "", version: BigInt(opset) }),
-      create(OperatorSetIdProtoSchema, { domain: "com.microsoft", version: 1n }),
+      ...(graph.nodes.some(({ domain }) => domain === "com.microsoft")
+        ? [create(OperatorSetIdProtoSchema, { domain: "com.microsoft", version: 1n })]
+        : []),
     ],
     graph: create(GraphProtoSchema, {
-      name: "stage",
+      name,
       node: nodes,
       initializer: [...graph.constants].flatMap(([name, { dtype, shape, data }]) =>
         used.has(name)
@@ -60,13 +77,54 @@ export function encodeModel(graph: Graph, inputs: readonly string[], outputs: re
           : [],
       ),
       input: inputs.map((name) => valueInfo(name, tensorType(info(name)))),
+      valueInfo: between.map((name) => valueInfo(name, tensorType(info(name)))),
       output: [
-        valueInfo(haltOutput, sequenceType()),
+        ...(halts ? [valueInfo(haltOutput, sequenceType())] : []),
         ...outputs.map((name) => valueInfo(name, tensorType(info(name)))),
       ],
     }),
   });
   return toBinary(ModelProtoSchema, model);
+}
+
+/** A model of one node of another model. */
+export interface NodeModel {
+  /** The operator, with its domain where it is not the standard's. */
+  readonly op: string;
+  readonly name: string;
+  readonly model: Uint8Array;
+}
+
+/** Every node of a model that `encodeModel` made as a model of its own, with the shapes and literals it has there; an
+ *  output `halt` only where the model `halts`. */
+export function* nodeModels(model: Uint8Array, { halts }: { readonly halts: boolean }): Generator<NodeModel> {
+  const whole = fromBinary(ModelProtoSchema, model);
+  const graph = whole.graph!;
+  const types = new Map(
+    [...graph.input, ...graph.output, ...graph.valueInfo].map((info) => [info.name, info] as const),
+  );
+  const literals = new Map(graph.initializer.map((literal) => [literal.name, literal] as const));
+  const halt = graph.node.find(({ name }) => name === haltOutput);
+  for (const node of graph.node) {
+    if (node === halt) continue;
+    const names = [...new Set(node.input)];
+    const withHalt = halts && halt !== undefined;
+    yield {
+      op: node.domain ? `${node.domain}.${node.opType}` : node.opType,
+      name: node.name,
+      model: toBinary(ModelProtoSchema, {
+        ...whole,
+        graph: {
+          ...graph,
+          node: [node, ...(withHalt ? [halt] : [])],
+          initializer: names.flatMap((name) => literals.get(name) ?? []),
+          input: names.flatMap((name) => (literals.has(name) ? [] : (types.get(name) ?? []))),
+          output: [...(withHalt ? [haltOutput] : []), ...node.output].flatMap((name) => types.get(name) ?? []),
+          valueInfo: [],
+        },
+      }),
+    };
+  }
 }
 
 const valueInfo = (name: string, type: ReturnType<typeof tensorType>) => create(ValueInfoProtoSchema, { name, type });

@@ -1,30 +1,53 @@
-// The default engine: stages compiled to ONNX, run by ONNX Runtime's native CPU kernels.
-import { assert, messageOf } from "../errors.ts";
+// The default engine: stages compiled to ONNX, run by ONNX Runtime, on its native CPU kernels or another provider.
+import { assert } from "../errors.ts";
 import type { TapReading } from "../probes/probe.ts";
 import { constantAt, type Parameters, type Player, type Stage } from "../stage.ts";
-import type { Batch } from "../types.ts";
-import { compilationKey, compileStage, type Measured, type Mode } from "./compile.ts";
-import type { Engine, EngineKind, NoisePosition, StepResult } from "./engine.ts";
+import type { Batch, CompiledProgram, ProgramEnd } from "../types.ts";
+import {
+  compilationKey,
+  compileStage,
+  type Direction,
+  type Measured,
+  type Mode,
+  type Port,
+  type Program,
+  programName,
+} from "./compile.ts";
+import { runFailure, sessionFailure } from "./diagnose.ts";
+import type { Engine, EngineKind, EngineOptions, NoisePosition, StepResult } from "./engine.ts";
 import { noiseKeeper } from "./noise.ts";
 import { bufferPool, type Carry, isOutOfRange, layOut, type Loaded, type Plan } from "./plan.ts";
-import { checkInPlaceOutputs, createSession, sessionOptions } from "./session.ts";
+import { cpuProvider, type Provider, providers } from "./providers.ts";
+import { checkInPlaceOutputs, createSession, missingProvider, type Session, sessionOptions } from "./session.ts";
 
 /** Stages compiled to ONNX, on ONNX Runtime. */
 export const onnx: EngineKind = {
   name: "onnx",
   summary: "compiled stages on ONNX Runtime's native CPU kernels; the default without a GPU",
-  unavailable: async () => undefined,
-  async create({ threads }) {
-    await checkInPlaceOutputs();
-    return onnxEngine(threads);
+  providers: providers.map(({ name }) => name),
+  // The CPU's kernels are the runtime itself.
+  unavailable: async (options) => {
+    const { provider = cpuProvider.name } = options ?? {};
+    return provider === cpuProvider.name ? undefined : missingProvider(providerNamed(provider));
+  },
+  async create({ provider: name = cpuProvider.name, ...options }) {
+    const provider = providerNamed(name);
+    await checkInPlaceOutputs(provider);
+    return onnxEngine(provider, options);
   },
 };
 
-function onnxEngine(threads: number): Engine {
+function providerNamed(name: string): Provider {
+  const provider = providers.find((known) => known.name === name);
+  assert(provider, `there is no execution provider ${name}`);
+  return provider;
+}
+
+function onnxEngine(provider: Provider, { threads, laidOut, onProgram }: Omit<EngineOptions, "provider">): Engine {
   const loaded = new Map<string, Promise<Loaded>>();
   let plans: Plans = new WeakMap();
   // Plans hold views of the buffers: where one moves, all of them are laid out anew when next asked for.
-  const pool = bufferPool(() => void (plans = new WeakMap()));
+  const pool = bufferPool(() => void (plans = new WeakMap()), laidOut?.buffers);
   const keepNoise = noiseKeeper();
   /** Whether taps are measured so that numbers beyond the range of float32's squares are true, too. */
   let scaled = false;
@@ -33,9 +56,19 @@ function onnxEngine(threads: number): Engine {
   const loadStage = (stage: Stage, carry: Carry, mode: Mode, measured: Measured): Promise<Loaded> =>
     remember(loaded, compilationKey(stage, carry, mode, measured), async () => {
       const start = performance.now();
-      const compiled = compileStage(stage, carry, mode, measured);
-      const forward = await createSession(compiled.forward, threads);
-      const backward = compiled.backward && (await createSession(compiled.backward, threads));
+      const known = laidOut?.compiled.get(compilationKey(stage, carry, mode, measured));
+      if (known) compileMilliseconds += known.milliseconds;
+      const compiled = known?.stage ?? compileStage(stage, carry, mode, measured, provider);
+      const session = async (direction: Direction, program: Program): Promise<Session> => {
+        onProgram?.(describeProgram(program, { stage, direction, mode, measured, provider }));
+        try {
+          return await createSession(program, threads, provider);
+        } catch (error) {
+          throw await sessionFailure(program, provider, programName(direction, stage, mode), error);
+        }
+      };
+      const forward = await session("forward", compiled.forward);
+      const backward = compiled.backward && (await session("backward", compiled.backward));
       compileMilliseconds += performance.now() - start;
       return backward ? { compiled, forward, backward } : { compiled, forward };
     });
@@ -64,7 +97,7 @@ function onnxEngine(threads: number): Engine {
       try {
         await call.session.run(call.feeds, call.fetches);
       } catch (error) {
-        throw new Error(`${call.what}: ${messageOf(error)}`, { cause: error });
+        throw runFailure(provider, call.what, error);
       }
       for (; plan.sums[nextSum]?.after === i; nextSum++) {
         const { into, from } = plan.sums[nextSum]!;
@@ -118,19 +151,53 @@ function onnxEngine(threads: number): Engine {
     },
     facts: () => ({
       engine: "onnx",
+      provider: provider.name,
       threads,
       ...sessionOptions,
       compiledStages: loaded.size,
       compileMilliseconds: Math.round(compileMilliseconds),
     }),
     async dispose() {
-      for (const { forward, backward } of await Promise.all(loaded.values())) {
-        await forward.release();
-        await backward?.release();
-      }
+      // Those that could not be built have said so where they were asked for.
+      for (const result of await Promise.allSettled(loaded.values()))
+        if (result.status === "fulfilled") {
+          await result.value.forward.release();
+          await result.value.backward?.release();
+        }
       loaded.clear();
       plans = new WeakMap();
     },
+  };
+}
+
+/** What is kept of a program. */
+function describeProgram(
+  { model, inputs, outputs, nodes }: Program,
+  of: {
+    readonly stage: Stage;
+    readonly direction: Direction;
+    readonly mode: Mode;
+    readonly measured: Measured;
+    readonly provider: Provider;
+  },
+): CompiledProgram {
+  const end = ({ name, shape, dtype }: Port): ProgramEnd => ({ name, shape, dtype });
+  const counts: Record<string, number> = {};
+  for (const { op, domain } of nodes) {
+    const name = domain ? `${domain}.${op}` : op;
+    counts[name] = (counts[name] ?? 0) + 1;
+  }
+  return {
+    stage: of.stage.name,
+    key: of.stage.key,
+    mode: of.mode,
+    direction: of.direction,
+    taps: of.measured.taps,
+    provider: of.provider.name,
+    model,
+    inputs: inputs.map(end),
+    outputs: outputs.map(end),
+    nodes: Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1))),
   };
 }
 

@@ -6,13 +6,16 @@ import type { Reading, TapReading } from "../probes/probe.ts";
 import { type Constant, type Noise, type Parameters, type Player, sizeOf, type Stage } from "../stage.ts";
 import type { Batch, Dtype, Moments } from "../types.ts";
 import {
+  bytesOf,
   type CarryInfo,
   type CompiledStage,
+  type Direction,
   isPassive,
   type Measured,
   type Mode,
   type Port,
   type Program,
+  programName,
 } from "./compile.ts";
 import type { ElementType } from "./graph.ts";
 import { noisePurpose } from "./noise.ts";
@@ -64,6 +67,7 @@ export type Carry = Readonly<Record<string, CarryInfo>>;
 /** A stage in its place: its programs, and the tensors behind its ports by role and key. */
 interface Frame extends Loaded {
   readonly stage: Stage;
+  readonly mode: Mode;
   readonly tensors: Map<string, ort.Tensor>;
 }
 
@@ -109,7 +113,7 @@ export async function layOut(
     }
     return tensor;
   };
-  const addCall = (frame: Frame, direction: "forward" | "backward", session: Session, program: Program): void => {
+  const addCall = (frame: Frame, direction: Direction, session: Session, program: Program): void => {
     const fresh = new Map<string, ort.Tensor>();
     const feeds = program.inputs.map((port) => {
       if (port.role !== "cotangent") return [port.name, tensorOf(frame, direction, port)] as const;
@@ -123,7 +127,7 @@ export async function layOut(
       fresh.set(port.key, tensor);
       return [port.name, tensor] as const;
     });
-    const what = `${direction} of ${frame.stage.name}`;
+    const what = programName(direction, frame.stage, frame.mode);
     const call = { what, session, feeds: Object.fromEntries(feeds), fetches: Object.fromEntries(fetches) };
     assertNoAliasing(call.feeds, call.fetches, what);
     calls.push(call);
@@ -145,7 +149,7 @@ export async function layOut(
     const mode: Mode = !training ? "evaluate" : isPassive(stage, read) ? "pass" : isLast ? "turn" : "train";
     const loaded = await load(stage, read, mode, measured);
     const tensors = new Map(stage.reads.map((key) => [`carry ${key}`, current[key]!]));
-    const frame: Frame = { ...loaded, stage, tensors };
+    const frame: Frame = { ...loaded, stage, mode, tensors };
     const { writes } = loaded.compiled;
     for (const [key, { shape, dtype }] of Object.entries(writes)) {
       // While nothing has to be kept for a backward, two buffers take turns.
@@ -238,17 +242,17 @@ function readingsOf({ stage, compiled, tensors }: Frame): Reading[] {
 /** Memory by purpose. A buffer grows to the largest tensor that asks for it; tensors are views of its beginning. */
 export type BufferPool = ReturnType<typeof bufferPool>;
 
-/** Makes an empty pool; `onGrowth` hears of buffers that have moved. */
-export function bufferPool(onGrowth: () => void) {
+/** Makes an empty pool; `onGrowth` hears of buffers that have moved. A buffer named in `least` has so many bytes from the start. */
+export function bufferPool(onGrowth: () => void, least: ReadonlyMap<string, number> = new Map()) {
   const buffers = new Map<string, ArrayBuffer>();
   const parameterTensors = new WeakMap<Float32Array, ort.Tensor>();
   const tensor = (purpose: string, shape: readonly number[], dtype: ElementType): ort.Tensor => {
     const size = sizeOf(shape);
-    const bytes = size * (dtype === "bool" ? 1 : dtype === "int64" ? 8 : 4);
+    const bytes = bytesOf({ shape, dtype });
     let buffer = buffers.get(purpose);
     if (!buffer || buffer.byteLength < bytes) {
       if (buffer) onGrowth();
-      buffers.set(purpose, (buffer = new ArrayBuffer(bytes)));
+      buffers.set(purpose, (buffer = new ArrayBuffer(Math.max(bytes, least.get(purpose) ?? 0))));
     }
     return new ort.Tensor(dtype, new arrays[dtype](buffer, 0, size) as Float32Array, shape);
   };

@@ -191,7 +191,10 @@ export function record<T>(build: (recorder: Recorder) => T): T {
   const recorder = tf.backend() as Recorder;
   recorder.clear();
   try {
-    return tf.tidy(() => build(recorder) as never) as T;
+    let built: T;
+    // Not as the tidy's result, in which it looks for tensors: at every byte of a model.
+    tf.tidy(() => void (built = build(recorder)));
+    return built!;
   } finally {
     recorder.clear();
     if (previous) void tf.setBackend(previous);
@@ -276,7 +279,9 @@ function reshape(x: TensorInfo, shape: readonly number[], recorder: Recorder): T
   const uniform = recorder.uniformOf(x);
   if (uniform !== undefined) return recorder.uniform(uniform, shape);
   const inputs = [recorder.nameOf(x), recorder.integers(shape)];
-  return recorder.tensor(recorder.node("Reshape", inputs, shape, {}, x.dtype as ElementType));
+  // Without `allowzero` a 0 would mean the input's own size there.
+  const attributes: Record<string, number> = shape.includes(0) ? { allowzero: 1 } : {};
+  return recorder.tensor(recorder.node("Reshape", inputs, shape, attributes, x.dtype as ElementType));
 }
 
 function transpose(x: TensorInfo, order: readonly number[], recorder: Recorder): TensorInfo {
@@ -285,12 +290,24 @@ function transpose(x: TensorInfo, order: readonly number[], recorder: Recorder):
   return recorder.tensor(recorder.node("Transpose", [recorder.nameOf(x)], shape, { perm: order }));
 }
 
+/** Sum of x[n] at ids[n], along the first axis. */
+function scatterRows(x: TensorInfo, ids: TensorInfo, rows: number, recorder: Recorder): TensorInfo {
+  const shape = x.shape.with(0, rows);
+  const zeros = recorder.node("ConstantOfShape", [recorder.integers(shape)], shape);
+  // Reshaped before it is cast: WebGPU reshapes no int64.
+  const indices = cast(reshape(ids, [x.shape[0]!, 1], recorder), "int64", recorder);
+  return recorder.tensor(recorder.node("ScatterND", [zeros, indices, recorder.nameOf(x)], shape, { reduction: "add" }));
+}
+
 /** The attributes of a convolution of square steps and equal padding on all sides. */
 const windows = (kernel: readonly number[], stride: number, padding: number): Record<string, readonly number[]> => ({
   kernel_shape: kernel,
   strides: [stride, stride],
   pads: [padding, padding, padding, padding],
 });
+
+/** Whether a convolution has nothing to add up: ONNX Runtime does not return from one. */
+const isEmpty = (...given: readonly TensorInfo[]): boolean => given.some(({ shape }) => sizeOf(shape) === 0);
 
 const cast = (x: TensorInfo, dtype: ElementType, recorder: Recorder): string =>
   recorder.node("Cast", [recorder.nameOf(x)], x.shape, { to: onnxTypes[dtype] }, dtype);
@@ -314,6 +331,7 @@ const kernels: Record<string, Kernel> = {
   LessEqual: elementwise("LessOrEqual", "bool"),
   Equal: elementwise("Equal", "bool"),
   LogicalAnd: elementwise("And", "bool"),
+  LogicalNot: elementwise("Not", "bool"),
   Neg: elementwise("Neg"),
   Abs: elementwise("Abs"),
   Atan: elementwise("Atan"),
@@ -387,6 +405,7 @@ const kernels: Record<string, Kernel> = {
     const shape = [...x!.shape.slice(0, axis as number), ...indices!.shape, ...x!.shape.slice((axis as number) + 1)];
     return r.tensor(r.node("Gather", [r.nameOf(x!), r.nameOf(indices!)], shape, { axis: axis as number }));
   },
+  UnsortedSegmentSum: ({ x, segmentIds }, { numSegments }, r) => scatterRows(x!, segmentIds!, numSegments as number, r),
   Concat: (inputs, { axis }, r) => {
     const tensors = Object.values(inputs);
     const [at] = tf.util.parseAxisParam(axis as number, tensors[0]!.shape);
@@ -435,6 +454,13 @@ const kernels: Record<string, Kernel> = {
     const lists = [starts, starts.map((s, i) => s + sizes[i]!), starts.map((_, i) => i)].map((l) => r.integers(l));
     return r.tensor(r.node("Slice", [r.nameOf(x!), ...lists], sizes, {}, x!.dtype as ElementType));
   },
+  PadV2: ({ x }, { paddings, constantValue }, r) => {
+    const ends = paddings as [number, number][];
+    const shape = x!.shape.map((d, i) => d + ends[i]![0] + ends[i]![1]);
+    const pads = [...ends.map(([before]) => before), ...ends.map(([, after]) => after)];
+    const inputs = [r.nameOf(x!), r.integers(pads), r.scalar(constantValue as number)];
+    return r.tensor(r.node("Pad", inputs, shape));
+  },
   Tile: ({ x }, { reps }, r) => {
     const shape = x!.shape.map((d, i) => d * (reps as number[])[i]!);
     return r.tensor(r.node("Tile", [r.nameOf(x!), r.integers(reps as number[])], shape));
@@ -461,14 +487,10 @@ const kernels: Record<string, Kernel> = {
     );
     return [xHat!, inverseStd!];
   },
-  ScatterRows: ({ x, ids }, { rows }, r) => {
-    const shape = [rows as number, x!.shape[1]!];
-    const zeros = r.node("ConstantOfShape", [r.integers(shape)], shape);
-    const indices = r.node("Reshape", [cast(ids!, "int64", r), r.integers([-1, 1])], [x!.shape[0]!, 1], {}, "int64");
-    return r.tensor(r.node("ScatterND", [zeros, indices, r.nameOf(x!)], shape, { reduction: "add" }));
-  },
+  ScatterRows: ({ x, ids }, { rows }, r) => scatterRows(x!, ids!, rows as number, r),
   // ONNX wants channels before rows and columns, and kernels as [D, C, K, K].
   Convolution: ({ x, w }, { stride, padding, sizes }, r) => {
+    if (isEmpty(x!, w!)) return r.uniform(0, [x!.shape[0]!, ...(sizes as number[]), w!.shape[3]!]);
     const kernel = transpose(w!, [3, 2, 0, 1], r);
     const shape = [x!.shape[0]!, w!.shape[3]!, ...(sizes as number[])];
     const attributes = windows(kernel.shape.slice(2), stride as number, padding as number);
@@ -476,6 +498,7 @@ const kernels: Record<string, Kernel> = {
     return transpose(r.tensor(r.node("Conv", inputs, shape, attributes)), [0, 2, 3, 1], r);
   },
   TransposedConvolution: ({ y, w }, { stride, padding, size }, r) => {
+    if (isEmpty(y!, w!)) return r.uniform(0, [y!.shape[0]!, ...(size as number[]), w!.shape[2]!]);
     const kernel = transpose(w!, [3, 2, 0, 1], r);
     const [step, pad, sizes] = [stride as number, padding as number, size as number[]];
     // Rows and columns at the end that no place of the kernel reaches.
@@ -489,6 +512,7 @@ const kernels: Record<string, Kernel> = {
   // elements lie `stride` apart. Where the stride does not divide the size, the result has more places than the kernel.
   ConvolutionFilterGradient: ({ x, y }, { stride, padding, kernelSize }, r) => {
     const [step, pad, sizes] = [stride as number, padding as number, kernelSize as number[]];
+    if (isEmpty(x!, y!)) return r.uniform(0, [...sizes, x!.shape[3]!, y!.shape[3]!]);
     const [images, kernel] = [transpose(x!, [3, 0, 1, 2], r), transpose(y!, [3, 0, 1, 2], r)];
     const places = sizes.map((_, i) => images.shape[2 + i]! + 2 * pad - (kernel.shape[2 + i]! - 1) * step);
     const attributes = { ...windows(kernel.shape.slice(2), 1, pad), dilations: [step, step] };

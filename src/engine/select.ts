@@ -7,6 +7,10 @@ import * as engines from "./index.ts";
 /** What a config says of its engine: a name, or a name and what is to run the engine's graphs. */
 export type EngineChoice = string | { readonly kind: string; readonly provider: string };
 
+/** A choice for people: `onnx`, or `onnx on webgpu`. */
+export const engineText = (choice: EngineChoice): string =>
+  typeof choice === "string" ? choice : `${choice.kind} on ${choice.provider}`;
+
 /** Makes the engine a config names. `auto` is `tensorflow-gpu` where TensorFlow sees a GPU, else `onnx`. Throws a
  *  `UserError` that says what is missing where the engine cannot work on this machine, or keeps no graphs. */
 export async function createEngine(choice: EngineChoice, options: Omit<EngineOptions, "provider">): Promise<Engine> {

@@ -44,8 +44,9 @@ export function discardEmpty(...folders: readonly string[]): void {
   }
 }
 
-/** Writes a text whole or not at all: aside, synced, renamed. */
-export const writeWhole = (file: string, text: string): void => writeFileAtomic.sync(file, text);
+/** Writes a text, or bytes, whole or not at all: aside, synced, renamed. */
+export const writeWhole = (file: string, contents: string | Uint8Array): void =>
+  writeFileAtomic.sync(file, typeof contents === "string" ? contents : Buffer.from(contents));
 
 /** Like `writeWhole` for what is too large for one string. */
 export function writeChunksWhole(file: string, chunks: Iterable<string>): void {

@@ -1,0 +1,32 @@
+// What `fathom train --estimate` prints for people.
+
+import type { RunEstimate } from "../estimate.ts";
+import { durationText, memoryText } from "../report/cost-text.ts";
+import { table } from "./table.ts";
+
+/** Memory by parts, and time: a step, an evaluation, all of it. */
+export function estimateText({ memory, availableBytes, seenBytes, ...time }: RunEstimate): string {
+  const { engine, parts, bytes, isComplete, residentBytes } = memory;
+  const total = isComplete
+    ? `about ${memoryText(bytes)} of memory at most (engine ${engine})`
+    : `at least ${memoryText(bytes)} of memory: what engine ${engine} itself needs is not known`;
+  const rows = parts
+    .filter(({ bytes: part }) => part >= 2 ** 19) // what would be 0 MiB
+    .map(({ name, bytes: part }) => [name, memoryText(part), `${Math.round((100 * part) / bytes)} %`]);
+  const { steps, stepSeconds, evaluations, evaluationSeconds, compileSeconds, totalSeconds } = time;
+  return [
+    total,
+    table(["part", "memory", "share"], rows),
+    `${memoryText(residentBytes + availableBytes)} are available; ${memoryText(seenBytes)} were resident at most in the steps timed here`,
+    "",
+    `${durationText(stepSeconds)} a step, ${durationText(evaluationSeconds)} an evaluation, ${durationText(compileSeconds)} to compile`,
+    `${longText(totalSeconds)} in all: ${steps} steps, ${evaluations} evaluations; without checkpoints, samples and metrics of images`,
+  ].join("\n");
+}
+
+/** `2 h 5 min`, `4 min`; what is shorter in seconds. */
+function longText(seconds: number): string {
+  if (seconds < 120) return durationText(seconds);
+  const minutes = Math.round(seconds / 60);
+  return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
