@@ -1,79 +1,7 @@
-// The layers of a transformer once more, as loops over float64 numbers, written from the papers' formulas: what the
-// tensor code is compared with. Slow and plain on purpose.
+// The references of src/engine/float64.ts, and of layers that only tests look at.
+import { attend, linear } from "../src/engine/float64.ts";
 
-/** y = x W + b for rows of x. */
-export function linear(x: ArrayLike<number>, weight: ArrayLike<number>, bias: ArrayLike<number>): Float64Array {
-  const out = bias.length;
-  const width = weight.length / out;
-  const rows = x.length / width;
-  const y = new Float64Array(rows * out);
-  for (let n = 0; n < rows; n++)
-    for (let o = 0; o < out; o++) {
-      let sum = bias[o]!;
-      for (let i = 0; i < width; i++) sum += x[n * width + i]! * weight[i * out + o]!;
-      y[n * out + o] = sum;
-    }
-  return y;
-}
-
-/** exp(z) / sum(exp(z)). */
-export function softmax(z: readonly number[]): number[] {
-  const max = Math.max(...z);
-  const e = z.map((x) => Math.exp(x - max));
-  const sum = e.reduce((a, b) => a + b, 0);
-  return e.map((x) => x / sum);
-}
-
-/** erf by its Taylor series, 2 / sqrt(pi) * sum (-1)^n x^(2n+1) / (n! (2n+1)): exact enough for |x| < 4. */
-export function erf(x: number): number {
-  let term = x;
-  let sum = x;
-  for (let n = 1; n < 100; n++) {
-    term *= (-x * x) / n;
-    sum += term / (2 * n + 1);
-  }
-  return (2 / Math.sqrt(Math.PI)) * sum;
-}
-
-export const relu = (x: ArrayLike<number>): Float64Array => Float64Array.from(x, (v) => Math.max(v, 0));
-export const gelu = (x: ArrayLike<number>): Float64Array =>
-  Float64Array.from(x, (v) => v * 0.5 * (1 + erf(v / Math.sqrt(2))));
-export const sigmoid = (x: ArrayLike<number>): Float64Array => Float64Array.from(x, (v) => 1 / (1 + Math.exp(-v)));
-
-/** Activations by the name used in configs. */
-export const activations: Record<string, (x: ArrayLike<number>) => Float64Array> = {
-  relu,
-  gelu,
-  sigmoid,
-  tanh: (x) => Float64Array.from(x, Math.tanh),
-  "leaky-relu": (x) => Float64Array.from(x, (v) => Math.max(v, 0.2 * v)),
-};
-
-/** LayerNorm over rows of `gain.length` numbers. */
-export function layerNorm(
-  x: ArrayLike<number>,
-  gain: ArrayLike<number>,
-  bias: ArrayLike<number>,
-  epsilon: number,
-): Float64Array {
-  const width = gain.length;
-  return Float64Array.from(x, (v, i) => {
-    const row = Array.from({ length: width }, (_, j) => x[Math.floor(i / width) * width + j]!);
-    const mean = row.reduce((a, b) => a + b, 0) / width;
-    const variance = row.reduce((a, b) => a + (b - mean) ** 2, 0) / width;
-    return ((v - mean) / Math.sqrt(variance + epsilon)) * gain[i % width]! + bias[i % width]!;
-  });
-}
-
-/** RMSNorm over rows of `gain.length` numbers. */
-export function rmsNorm(x: ArrayLike<number>, gain: ArrayLike<number>, epsilon: number): Float64Array {
-  const width = gain.length;
-  return Float64Array.from(x, (v, i) => {
-    const row = Array.from({ length: width }, (_, j) => x[Math.floor(i / width) * width + j]!);
-    const square = row.reduce((a, b) => a + b * b, 0) / width;
-    return (v / Math.sqrt(square + epsilon)) * gain[i % width]!;
-  });
-}
+export * from "../src/engine/float64.ts";
 
 /** f(alpha x + shift) * gain + bias over rows of `gain.length` numbers, alpha and shift one number each: DyT with tanh, Derf
  *  with erf. */
@@ -84,58 +12,6 @@ export function dynamic(
 ): Float64Array {
   const width = gain!.length;
   return Float64Array.from(x, (v, i) => f(alpha![0]! * v + shift[0]!) * gain![i % width]! + bias![i % width]!);
-}
-
-/** `count` matrices [n, n] with entries (i, j) of all side by side: exp, then columns and rows divided by their sums. */
-export function sinkhorn(logits: ArrayLike<number>, n: number, count: number, iterations: number): Float64Array {
-  const m = Float64Array.from(logits, (z) => Math.exp(z));
-  const at = (i: number, j: number, k: number): number => (i * n + j) * count + k;
-  const divide = (place: (line: number, along: number, k: number) => number): void => {
-    for (let k = 0; k < count; k++)
-      for (let line = 0; line < n; line++) {
-        let sum = 0;
-        for (let along = 0; along < n; along++) sum += m[place(line, along, k)]!;
-        for (let along = 0; along < n; along++) m[place(line, along, k)]! /= sum;
-      }
-  };
-  for (let t = 0; t < iterations; t++) {
-    divide((j, i, k) => at(i, j, k));
-    divide((i, j, k) => at(i, j, k));
-  }
-  return m;
-}
-
-/** Sizes of attention: batch x heads, queries, keys, head width. */
-export interface AttentionSizes {
-  readonly heads: number;
-  readonly queries: number;
-  readonly keys: number;
-  readonly width: number;
-}
-
-/** softmax(q k^T / sqrt(width) + mask) * dropout, times v, for every head; `hidden(h, t, s)` masks, `dropout` may be absent. */
-export function attend(
-  q: ArrayLike<number>,
-  k: ArrayLike<number>,
-  v: ArrayLike<number>,
-  { heads, queries, keys, width }: AttentionSizes,
-  hidden: (head: number, query: number, key: number) => boolean,
-  dropout?: ArrayLike<number>,
-): Float64Array {
-  const o = new Float64Array(heads * queries * width);
-  for (let h = 0; h < heads; h++)
-    for (let t = 0; t < queries; t++) {
-      const scores = Array.from({ length: keys }, (_, s) => {
-        let dot = 0;
-        for (let i = 0; i < width; i++) dot += q[(h * queries + t) * width + i]! * k[(h * keys + s) * width + i]!;
-        return hidden(h, t, s) ? -Infinity : dot / Math.sqrt(width);
-      });
-      softmax(scores).forEach((p, s) => {
-        const weight = p * (dropout?.[(h * queries + t) * keys + s] ?? 1);
-        for (let i = 0; i < width; i++) o[(h * queries + t) * width + i]! += weight * v[(h * keys + s) * width + i]!;
-      });
-    }
-  return o;
 }
 
 /** Multi-head attention of one example: projections by name (`query/weight`), heads side by side in the columns. */
@@ -167,25 +43,4 @@ export function multiHeadAttention(
     return o[(Math.floor(column / head) * queries + t) * head + (column % head)]!;
   });
   return project(joined, "out");
-}
-
-/** Cross-entropy in nats of every row of x W + b with (1 - e) onehot(label) + e / V. */
-export function crossEntropy(
-  x: ArrayLike<number>,
-  weight: ArrayLike<number>,
-  bias: ArrayLike<number>,
-  labels: ArrayLike<number>,
-  smoothing: number,
-): Float64Array {
-  const logits = linear(x, weight, bias);
-  const vocabulary = bias.length;
-  return Float64Array.from(labels, (label, n) => {
-    const row = Array.from(logits.subarray(n * vocabulary, (n + 1) * vocabulary));
-    const max = Math.max(...row);
-    const logSumExp = max + Math.log(row.reduce((sum, z) => sum + Math.exp(z - max), 0));
-    return row.reduce((sum, z, i) => {
-      const target = (i === label ? 1 - smoothing : 0) + smoothing / vocabulary;
-      return sum + target * (logSumExp - z);
-    }, 0);
-  });
 }

@@ -1,4 +1,7 @@
+import type { BackendWasm } from "@tensorflow/tfjs-backend-wasm";
+import * as tf from "@tensorflow/tfjs-core";
 import { messageOf } from "../errors.ts";
+import { sizeOf } from "../stage.ts";
 import { eagerEngine } from "./eager.ts";
 import type { EngineKind } from "./engine.ts";
 
@@ -16,6 +19,39 @@ export const wasm: EngineKind = {
   },
   async create() {
     await import("@tensorflow/tfjs-backend-wasm");
+    fillReductionsOfNothing();
     return eagerEngine("wasm", { backend: "wasm" });
   },
 };
+
+/** Gives sums and products over no numbers at all what they come to: TensorFlow.js's kernels (4.22) leave in the result what its
+ *  memory held before. */
+function fillReductionsOfNothing(): void {
+  for (const [kernelName, nothing] of Object.entries({ BatchMatMul: 0, Prod: 1, Sum: 0 })) {
+    const kernel = tf.getKernel(kernelName, "wasm");
+    if (filled.has(kernel.kernelFunc)) continue;
+    const kernelFunc: tf.KernelFunc = (call) => {
+      const backend = call.backend as BackendWasm;
+      const inputs = Object.values(call.inputs) as tf.TensorInfo[];
+      if (inputs.every(({ shape }) => sizeOf(shape))) return kernel.kernelFunc(call);
+      const shape = kernelName === "BatchMatMul" ? productShape(call) : undefined;
+      // A product of nothing is not even tried: it complains.
+      const result = shape ? backend.makeOutput(shape, "float32") : (kernel.kernelFunc(call) as tf.TensorInfo);
+      if (sizeOf(result.shape)) backend.typedArrayFromHeap(result).fill(nothing);
+      return result;
+    };
+    filled.add(kernelFunc);
+    tf.unregisterKernel(kernelName, "wasm");
+    tf.registerKernel({ ...kernel, kernelFunc });
+  }
+}
+
+/** Shape of a product of stacks of matrices. */
+function productShape({ inputs, attrs }: Parameters<tf.KernelFunc>[0]): number[] {
+  const [a, b] = [inputs["a"] as tf.TensorInfo, inputs["b"] as tf.TensorInfo];
+  const batch = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
+  return [...batch, a.shape.at(attrs?.["transposeA"] ? -1 : -2)!, b.shape.at(attrs?.["transposeB"] ? -2 : -1)!];
+}
+
+/** Those kernels, once they are in place. */
+const filled = new WeakSet<tf.KernelFunc>();

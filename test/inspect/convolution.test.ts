@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import * as engines from "../../src/engine/index.ts";
 import * as ops from "../../src/ops/index.ts";
-import { differentiate, inputsOf, type Twin } from "../gradient-check.ts";
-import { shapesOf, sizes } from "../ops/convolution-twins.ts";
+import { differentiateTwin, inputsOf, type Twin } from "../../src/engine/parity.ts";
+import { convolutionShapes, convolutionSizes } from "../../src/engine/float64.ts";
 import { stream } from "../../src/random.ts";
 
 const script = fileURLToPath(new URL("./torch_convolution.py", import.meta.url));
@@ -25,7 +25,7 @@ const cases = [
   [4, 14, 14, 16, 32, 4, 2, 1],
   [2, 14, 14, 16, 32, 5, 2, 2],
   [1, 9, 7, 3, 5, 3, 1, 1],
-].map(sizes);
+].map(convolutionSizes);
 
 describe.skipIf(!python)("PyTorch computes the same convolutions", () => {
   test.each([engines.onnx, engines.wasm])(
@@ -35,7 +35,7 @@ describe.skipIf(!python)("PyTorch computes the same convolutions", () => {
       const given: unknown[] = [];
       for (const s of cases)
         for (const transposed of [false, true]) {
-          const { x, y, w } = shapesOf(s);
+          const { x, y, w } = convolutionShapes(s);
           const { stride, padding, kernel } = s;
           const outputSize = [s.rows, s.columns] as const;
           const [from, to] = transposed ? [y, x] : [x, y];
@@ -48,7 +48,7 @@ describe.skipIf(!python)("PyTorch computes the same convolutions", () => {
             reference: () => new Float64Array(0),
           };
           const cotangent = stream(1, "test cotangent").normal(new Float32Array(to.reduce((a, b) => a * b)));
-          const { scalars, gradients } = await differentiate(twin, engine, cotangent);
+          const { scalars, gradients } = await differentiateTwin(twin, engine, cotangent);
           const { input, weight } = inputsOf(twin);
           given.push({
             inputShape: from,

@@ -10,15 +10,15 @@ import {
 } from "../../src/nn/convolution.ts";
 import type { ParameterShapes } from "../../src/nn/parameters.ts";
 import { expectGradients, type Twin } from "../gradient-check.ts";
-import { convolve, shapesOf, sizes, transposedConvolve } from "../ops/convolution-twins.ts";
+import { convolutionShapes, convolutionSizes, convolve, transposedConvolve } from "../../src/engine/float64.ts";
 
 const shapesOfParameters = (parameters: ParameterShapes): Record<string, readonly number[]> =>
   Object.fromEntries(Object.entries(parameters).map(([name, { shape }]) => [name, shape]));
 const plusBias = (y: Float64Array, bias: Float64Array): Float64Array => y.map((v, i) => v + bias[i % bias.length]!);
 
 const options = { stride: 2, padding: 1 };
-const grids = sizes([2, 6, 6, 2, 3, 4, options.stride, options.padding]);
-const { x: large, y: small } = shapesOf(grids);
+const grids = convolutionSizes([2, 6, 6, 2, 3, 4, options.stride, options.padding]);
+const { x: large, y: small } = convolutionShapes(grids);
 
 const twins: Record<string, Twin> = {
   "a convolution": {

@@ -1,13 +1,13 @@
-// What the gradient checks of gradients.test.ts, on networks of a few numbers, do not show: the maps at the sizes of images,
+// What the comparisons of test/engine/operations.test.ts, on networks of a few numbers, do not show: the maps at the sizes of images,
 // as adjoints of each other, and what they refuse.
 import * as tf from "@tensorflow/tfjs-core";
 import "@tensorflow/tfjs";
 import "@tensorflow/tfjs-backend-wasm";
 import { beforeAll, describe, expect, test } from "vitest";
+import { convolutionShapes, convolutionSizes } from "../../src/engine/float64.ts";
 import { UserError } from "../../src/errors.ts";
 import * as ops from "../../src/ops/index.ts";
 import { stream } from "../../src/random.ts";
-import { shapesOf, sizes } from "./convolution-twins.ts";
 
 const normal = (name: string, shape: readonly number[]): tf.Tensor =>
   tf.tensor(stream(1, name).normal(new Float32Array(shape.reduce((a, b) => a * b))), [...shape]);
@@ -20,8 +20,8 @@ describe("on images", () => {
     [2, 27, 28, 3, 4, 5, 2, 2],
     [1, 13, 13, 4, 4, 5, 1, 0],
   ])("of %i x %i x %i x %i to %i channels, kernel %i, stride %i, padding %i: three adjoint maps", (...list) => {
-    const { stride, padding, kernel, rows, columns } = sizes(list);
-    const shapes = shapesOf(sizes(list));
+    const { stride, padding, kernel, rows, columns } = convolutionSizes(list);
+    const shapes = convolutionShapes(convolutionSizes(list));
     const [x, y, w] = (["x", "y", "w"] as const).map((name) => normal(name, shapes[name]));
     const forward = ops.convolution(x!, w!, { stride, padding });
     const back = ops.transposedConvolution(y!, w!, { stride, padding, outputSize: [rows, columns] });

@@ -1,186 +1,23 @@
-// Every operation of src/ops against a float64 twin in plain loops: values, and gradients against central differences,
-// on the plain engine (compositions of TensorFlow.js operations) and on the compiled one (fused kernels).
+// Second derivatives, gradients far out, and hazards of the operations of src/ops. Each beside its float64 twin is
+// test/engine/operations.test.ts.
 import * as tf from "@tensorflow/tfjs-core";
 import { beforeAll, describe, expect, test } from "vitest";
 import * as engines from "../../src/engine/index.ts";
+import { differentiateTwin, type Twin } from "../../src/engine/parity.ts";
 import * as ops from "../../src/ops/index.ts";
-import { stream } from "../../src/random.ts";
-import * as float64 from "../float64.ts";
-import { differentiate, expectGradients, floats, ids, type Twin } from "../gradient-check.ts";
+import { expectGradients } from "../gradient-check.ts";
 import { relativeDifference } from "../helpers.ts";
-import { convolutionTwins, gradientPenalties } from "./convolution-twins.ts";
-
-const attentionShapes = { q: [2, 2, 3, 4], k: [2, 2, 5, 4], v: [2, 2, 5, 4] };
-const sizes = { heads: 4, queries: 3, keys: 5, width: 4 };
-// The last key is hidden in the first example, the last two in the second; "heads" 0 and 1 are the first example's.
-const hidden = (h: number, _: number, s: number): boolean => s >= (h < 2 ? 4 : 3);
-const mask = floats([2, 1, 1, 5], [0, 0, 0, 0, -1e9, 0, 0, 0, -1e9, -1e9]);
-const dropout = floats(
-  [2, 2, 3, 5],
-  Array.from({ length: 60 }, (_, i) => (i % 3 ? 1.5 : 0)),
-);
-const crossEntropy = (smoothing: number): Twin => ({
-  inputs: { x: [4, 3], weight: [3, 6], bias: [6] },
-  constants: { labels: ids([4], [0, 5, 2, 2]) },
-  apply: ({ x, weight, bias, labels }) => ops.linearCrossEntropy(x!, weight!, bias!, labels!, smoothing),
-  reference: ({ x, weight, bias, labels }) => float64.crossEntropy(x!, weight!, bias!, labels!, smoothing),
-});
-
-const drawn = stream(1, "test x").normal(new Float32Array(20));
-/** By power iteration on w^T w, until it moves no more. */
-function largestSingularValue(w: Float64Array, rows: number, columns: number): number {
-  let u = new Float64Array(columns).fill(1);
-  let norm = 0;
-  for (let iteration = 0; iteration < 3000; iteration++) {
-    const next = new Float64Array(columns);
-    for (let r = 0; r < rows; r++) {
-      let v = 0;
-      for (let c = 0; c < columns; c++) v += w[r * columns + c]! * u[c]!;
-      for (let c = 0; c < columns; c++) next[c]! += w[r * columns + c]! * v;
-    }
-    norm = Math.hypot(...next);
-    u = next.map((v) => v / norm);
-  }
-  return Math.sqrt(norm);
-}
-/** `rows` rows of logits, `samples` of them for each image; pixels of 0, 1, and between. */
-const bernoulli = (rows: number, samples: number, pixels: number): Twin => ({
-  inputs: { logits: [rows, pixels] },
-  constants: {
-    images: floats(
-      [rows / samples, pixels],
-      Array.from({ length: (rows / samples) * pixels }, (_, i) => [0, 1, 0.3, 1, 0.9][i % 5]!),
-    ),
-  },
-  apply: ({ logits, images }) => ops.bernoulliLogLikelihood(logits!, images!),
-  reference: ({ logits, images }) =>
-    Float64Array.from({ length: rows }, (_, n) => {
-      let sum = 0;
-      for (let i = 0; i < pixels; i++) {
-        const [l, x] = [logits![n * pixels + i]!, images![Math.floor(n / samples) * pixels + i]!];
-        sum += x * l - Math.log(1 + Math.exp(l));
-      }
-      return sum;
-    }),
-});
-
-const twins: Record<string, Twin> = {
-  watchGradient: { inputs: { x: [4, 5] }, apply: ({ x }) => ops.watchGradient(x!, () => {}), reference: ({ x }) => x! },
-  relu: { inputs: { x: [4, 5] }, apply: ({ x }) => ops.relu(x!), reference: ({ x }) => float64.relu(x!) },
-  gelu: { inputs: { x: [4, 5] }, apply: ({ x }) => ops.gelu(x!), reference: ({ x }) => float64.gelu(x!) },
-  "leaky relu": {
-    inputs: { x: [4, 5] },
-    apply: ({ x }) => ops.leakyRelu(x!, 0.3),
-    reference: ({ x }) => x!.map((v) => Math.max(v, 0.3 * v)),
-  },
-  tanh: { inputs: { x: [4, 5] }, apply: ({ x }) => ops.tanh(x!), reference: ({ x }) => x!.map(Math.tanh) },
-  sigmoid: { inputs: { x: [4, 5] }, apply: ({ x }) => ops.sigmoid(x!), reference: ({ x }) => float64.sigmoid(x!) },
-  softplus: {
-    inputs: { x: [4, 5] },
-    apply: ({ x }) => ops.softplus(x!),
-    reference: ({ x }) => x!.map((v) => Math.log1p(Math.exp(v))),
-  },
-  "a factor without a gradient": {
-    inputs: { x: [4, 5] },
-    apply: ({ x }) => tf.mul(x!, ops.stopGradient(tf.square(x!))),
-    // The square is that of the inputs as drawn, whatever x is moved to.
-    reference: ({ x }) => x!.map((v, i) => v * drawn[i]! ** 2),
-  },
-  "a matrix over its largest singular value": {
-    inputs: { w: [6, 3] },
-    apply: ({ w }) => ops.spectralNorm(w!, 100),
-    reference: ({ w }) => w!.map((v) => v / largestSingularValue(w!, 6, 3)),
-  },
-  "Bernoulli log-likelihood of two images": bernoulli(2, 1, 12),
-  "Bernoulli log-likelihood of an image a row, of three samples each": bernoulli(6, 3, 12),
-  "Bernoulli log-likelihood of one image, of a prime number of pixels": bernoulli(5, 5, 67),
-  "attention with masked keys": {
-    inputs: attentionShapes,
-    constants: { mask },
-    apply: ({ q, k, v, mask }) => ops.scaledDotProductAttention(q!, k!, v!, mask!),
-    reference: ({ q, k, v }) => float64.attend(q!, k!, v!, sizes, hidden),
-  },
-  "attention with dropout on its probabilities": {
-    inputs: attentionShapes,
-    constants: { mask, dropout },
-    apply: ({ q, k, v, mask, dropout }) => ops.scaledDotProductAttention(q!, k!, v!, mask!, dropout),
-    reference: ({ q, k, v, dropout }) => float64.attend(q!, k!, v!, sizes, hidden, dropout),
-  },
-  "attention probabilities": {
-    inputs: { q: [1, 2, 3, 4], k: [1, 2, 5, 4] },
-    apply: ({ q, k }) => ops.attentionProbabilities(q!, k!, tf.scalar(0)),
-    // Attention of values that are the unit vectors is the matrix of probabilities.
-    reference: ({ q, k }) =>
-      Float64Array.from({ length: 30 }, (_, i) => {
-        const [h, t, s] = [Math.floor(i / 15), Math.floor(i / 5) % 3, i % 5];
-        const unit = Float64Array.from({ length: 40 }, (_, j) => (Math.floor(j / 4) % 5 === s ? 1 : 0));
-        return float64.attend(q!, k!, unit, { ...sizes, heads: 2 }, () => false)[(h * 3 + t) * 4]!;
-      }),
-  },
-  "attention scores": {
-    inputs: { q: [1, 2, 3, 4], k: [1, 2, 5, 4] },
-    apply: ({ q, k }) => ops.attentionScores(q!, k!, tf.scalar(-1)),
-    reference: ({ q, k }) =>
-      Float64Array.from({ length: 30 }, (_, i) => {
-        const [h, t, s] = [Math.floor(i / 15), Math.floor(i / 5) % 3, i % 5];
-        let dot = 0;
-        for (let j = 0; j < 4; j++) dot += q![(h * 3 + t) * 4 + j]! * k![(h * 5 + s) * 4 + j]!;
-        return dot / 2 - 1; // sqrt(4), and the mask
-      }),
-  },
-  "cross-entropy of a linear layer": crossEntropy(0),
-  "cross-entropy with label smoothing": crossEntropy(0.1),
-  "embedding lookup with a repeated id": {
-    inputs: { table: [5, 3] },
-    constants: { ids: ids([2, 2], [1, 4, 1, 0]) },
-    apply: ({ table, ids }) => ops.embeddingLookup(table!, ids!),
-    reference: ({ table, ids }) =>
-      Float64Array.from({ length: 12 }, (_, i) => table![ids![Math.floor(i / 3)]! * 3 + (i % 3)]!),
-  },
-  "layer normalization": {
-    inputs: { x: [2, 3, 6], gain: [6], bias: [6] },
-    apply: ({ x, gain, bias }) => ops.layerNormalization(x!, gain!, bias!, 1e-5),
-    reference: ({ x, gain, bias }) => float64.layerNorm(x!, gain!, bias!, 1e-5),
-  },
-  "layer normalization without bias": {
-    inputs: { x: [2, 3, 6], gain: [6] },
-    apply: ({ x, gain }) => ops.layerNormalization(x!, gain!, undefined, 1e-5),
-    reference: ({ x, gain }) => float64.layerNorm(x!, gain!, new Float64Array(6), 1e-5),
-  },
-  "layer normalization where epsilon is as large as the variance": {
-    inputs: { x: [2, 3, 6], gain: [6], bias: [6] },
-    apply: ({ x, gain, bias }) => ops.layerNormalization(x!, gain!, bias!, 1),
-    reference: ({ x, gain, bias }) => float64.layerNorm(x!, gain!, bias!, 1),
-  },
-  "inverse root mean square": {
-    inputs: { x: [2, 3, 6] },
-    apply: ({ x }) => ops.inverseRms(x!, 1e-2),
-    reference: ({ x }) =>
-      Float64Array.from({ length: 6 }, (_, i) => {
-        const row = x!.subarray(6 * i, 6 * i + 6);
-        return 1 / Math.sqrt(row.reduce((sum, v) => sum + v * v, 0) / 6 + 1e-2);
-      }),
-  },
-  "doubly stochastic matrices, two of them, by three iterations": {
-    inputs: { logits: [3, 3, 2] },
-    apply: ({ logits }) => ops.sinkhorn(logits!, 3),
-    reference: ({ logits }) => float64.sinkhorn(logits!, 3, 2, 3),
-  },
-  "rms normalization": {
-    inputs: { x: [2, 3, 6], gain: [6] },
-    apply: ({ x, gain }) => ops.rmsNormalization(x!, gain!, 1e-5),
-    reference: ({ x, gain }) => float64.rmsNorm(x!, gain!, 1e-5),
-  },
-  ...convolutionTwins,
-  ...gradientPenalties,
-};
+import { gradientPenalties } from "./gradient-penalties.ts";
 
 describe.each([engines.cpu, engines.onnx, engines.wasm])("on $name", (kind) => {
-  test.each(Object.entries(twins))("%s and its gradient are those of the float64 loops", async (_, twin) => {
-    const engine = await kind.create({ threads: 1 });
-    await expectGradients(twin, engine);
-    await engine.dispose();
-  });
+  test.each(Object.entries(gradientPenalties))(
+    "%s and its gradient are those of the float64 loops",
+    async (_, twin) => {
+      const engine = await kind.create({ threads: 1 });
+      await expectGradients(twin, engine);
+      await engine.dispose();
+    },
+  );
 });
 
 describe.each([engines.cpu, engines.onnx, engines.wasm])("far out, on $name", (kind) => {
@@ -201,7 +38,7 @@ describe.each([engines.cpu, engines.onnx, engines.wasm])("far out, on $name", (k
       const sigmoid = 1 / (1 + Math.exp(-point));
       const wanted = order === 1 ? sigmoid : sigmoid / (1 + Math.exp(point));
       // Rounding of the argument of exp: |x| 2^-24 relative in exp(x), at most 5e-6.
-      const [got] = (await differentiate(twin, engine, Float32Array.of(1))).gradients.get("x")!;
+      const [got] = (await differentiateTwin(twin, engine, Float32Array.of(1))).gradients.get("x")!;
       expect(Math.abs(got! / wanted - 1), `at ${point}`).toBeLessThan(1e-5);
     }
     await engine.dispose();
@@ -211,13 +48,6 @@ describe.each([engines.cpu, engines.onnx, engines.wasm])("far out, on $name", (k
 describe("hazards", () => {
   beforeAll(async () => void (await tf.setBackend("cpu")));
   const read = (tensor: tf.Tensor): number[] => [...tensor.dataSync()];
-
-  test("every operation has a twin here", () => {
-    const named = Object.values(twins)
-      .map(({ apply }) => apply.toString())
-      .join("\n");
-    for (const name of Object.keys(ops)) if (name !== "scatterRows") expect(named).toContain(`.${name}(`);
-  });
 
   test("rows scattered to the same place add up, and rows nobody names stay zero", () => {
     const x = tf.tensor2d([1, 2, 10, 20, 100, 200], [3, 2]);
