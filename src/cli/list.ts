@@ -151,6 +151,7 @@ async function registriesByKind(): Promise<Record<string, readonly Member[]>> {
     optimizer: schema.optimizers,
     schedule: schema.schedules,
     engine: schema.engines,
+    provider: schema.providers,
     corpus: names.corpora,
     images: names.imageSets,
     binarization: schema.binarizations,

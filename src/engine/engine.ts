@@ -111,8 +111,8 @@ export interface EngineOptions {
 
 /** A way to make an engine, and whether it can work on this machine. */
 export interface EngineKind extends Member {
-  /** Names of what can run the graphs that the engine compiles stages to; absent where it compiles none. */
-  readonly providers?: readonly string[];
+  /** What can run the graphs that the engine compiles stages to, the default first; absent where it compiles none. */
+  readonly providers?: readonly Member[];
   /** Why it cannot work here and how to get it, or undefined where it can. `options` are those it is going to be made with: some
    *  libraries listen to them only while they are being loaded. */
   unavailable(options?: EngineOptions): Promise<string | undefined>;

@@ -4,11 +4,14 @@ import type { Player, Stage } from "../stage.ts";
 import * as tf from "@tensorflow/tfjs-core";
 import type { EngineKind } from "./engine.ts";
 import * as engines from "./index.ts";
-import { automatic } from "./select.ts";
+import { automatic, type EngineChoice, engineText } from "./select.ts";
 
 /** What `fathom doctor` says of an engine. */
 export interface Examination {
+  /** `onnx`, `onnx on webgpu`. */
   readonly name: string;
+  /** What a configuration says to get it. */
+  readonly choice: EngineChoice;
   readonly works: boolean;
   /** Whether `engine: auto` picks it here. */
   readonly chosen: boolean;
@@ -16,20 +19,33 @@ export interface Examination {
   readonly detail: string;
 }
 
-/** Tries every engine on a small differentiation whose answer is known. */
-export async function examineEngines(): Promise<Examination[]> {
-  const { name: chosen } = await automatic();
+/** Tries every engine, those that compile graphs on every provider, on a small differentiation whose answer is known; `onFound`
+ *  hears of each as it has been tried. */
+export async function examineEngines(onFound: (found: Examination) => void = () => {}): Promise<Examination[]> {
+  const auto = await automatic();
   const found: Examination[] = [];
   for (const kind of members<EngineKind>(engines).values()) {
-    const missing = (await kind.unavailable()) ?? (await trial(kind));
-    const detail = missing ?? kind.summary;
-    found.push({ name: kind.name, works: !missing, chosen: kind.name === chosen, detail });
+    const [, ...others] = kind.providers ?? [];
+    for (const provider of [undefined, ...others]) {
+      const choice = provider ? { kind: kind.name, provider: provider.name } : kind.name;
+      const missing =
+        (await kind.unavailable({ threads: 1, provider: provider?.name })) ?? (await trial(kind, provider?.name));
+      const examination = {
+        name: engineText(choice),
+        choice,
+        works: !missing,
+        chosen: kind === auto && !provider,
+        detail: missing ?? provider?.summary ?? kind.summary,
+      };
+      found.push(examination);
+      onFound(examination);
+    }
   }
   return found;
 }
 
 /** Differentiates loss = sum((w x)^2) at w = 3, x = 2: loss 36, gradient 24. */
-async function trial(kind: EngineKind): Promise<string | undefined> {
+async function trial(kind: EngineKind, provider: string | undefined): Promise<string | undefined> {
   const stage: Stage = {
     name: "trial",
     stack: "trial",
@@ -43,7 +59,7 @@ async function trial(kind: EngineKind): Promise<string | undefined> {
   const parameters = new Map([["w", { ...stage.parameters["w"]!, data: Float32Array.of(3) }]]);
   const batch = { tensors: { x: { dtype: "float32", shape: [1], data: Float32Array.of(2) } }, tokens: 1 } as const;
   try {
-    const engine = await kind.create({ threads: 1 });
+    const engine = await kind.create({ threads: 1, provider });
     const { scalars, gradients } = await engine.differentiate(player, parameters, batch, {
       step: 0,
       seed: 1,

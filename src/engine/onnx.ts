@@ -24,7 +24,7 @@ import { checkInPlaceOutputs, createSession, missingProvider, type Session, sess
 export const onnx: EngineKind = {
   name: "onnx",
   summary: "compiled stages on ONNX Runtime's native CPU kernels; the default without a GPU",
-  providers: providers.map(({ name }) => name),
+  providers,
   // The CPU's kernels are the runtime itself.
   unavailable: async (options) => {
     const { provider = cpuProvider.name } = options ?? {};

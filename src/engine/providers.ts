@@ -8,6 +8,8 @@ export interface Provider extends Member {
   readonly lowered: readonly Lowered[];
   /** Whether its graphs have the output that keeps the runtime's Node binding from copying, see session.ts. */
   readonly halts: boolean;
+  /** A shared library of the system that it loads on Linux. */
+  readonly library?: string;
   /** What it needs and how to get that, after "it". */
   readonly advice: string;
 }
@@ -40,8 +42,10 @@ export const providers: readonly Provider[] = [
     summary: "GPUs through Vulkan, Direct3D 12 or Metal; experimental in the runtime",
     lowered: ["Conv", "FusedMatMul", "Softplus"],
     halts: false,
+    library: "libvulkan.so.1",
     advice:
       "needs a GPU with a driver for Vulkan (Linux on x64), Direct3D 12 (Windows) or Metal (macOS); on Linux " +
-      "`vulkaninfo` of vulkan-tools shows what there is, and Mesa's software Vulkan from version 25 on (mesa-vulkan-drivers) will do",
+      "with libvulkan1, of which vulkan-tools' `vulkaninfo` shows what there is; Mesa's software Vulkan from version 25 on " +
+      "(mesa-vulkan-drivers) will do",
   },
 ];

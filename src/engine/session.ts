@@ -94,12 +94,33 @@ export async function missingProvider(provider: Provider): Promise<string | unde
     const library = providerLibrary(provider);
     if (!existsSync(library)) return missing(`expected ${library}, got no such file`);
   }
+  const lacking = provider.library && process.platform === "linux" ? missingLibrary(provider.library) : undefined;
+  if (lacking) return missing(lacking);
   try {
     await checkInPlaceOutputs(provider);
     return undefined;
   } catch (error) {
     return missing(`expected a graph of one addition to run on it, got ${plainReason(messageOf(error))}`);
   }
+}
+
+/** Says that a shared library is in none of the folders where Linux looks; undefined where it is in one. Asked before the runtime
+ *  is, which complains past us where it is missing. */
+function missingLibrary(name: string): string | undefined {
+  const triple = { x64: "x86_64-linux-gnu", arm64: "aarch64-linux-gnu" }[process.arch as string] ?? "";
+  const told = (process.env["LD_LIBRARY_PATH"] ?? "").split(":").filter(Boolean);
+  const standard = [
+    `/usr/lib/${triple}`,
+    `/lib/${triple}`,
+    "/usr/lib64",
+    "/lib64",
+    "/usr/lib",
+    "/lib",
+    "/usr/local/lib",
+  ];
+  return [...told, ...standard, "/run/opengl-driver/lib"].some((folder) => existsSync(join(folder, name)))
+    ? undefined
+    : `expected ${name} in a system folder or one of LD_LIBRARY_PATH, got no such file`;
 }
 
 /** Where the runtime looks for the library of a provider that is not part of it. */

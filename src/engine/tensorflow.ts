@@ -1,5 +1,6 @@
 // TensorFlow's C library, through the Node addons of @tensorflow/tfjs-node (CPU) and @tensorflow/tfjs-node-gpu.
 import { readdirSync } from "node:fs";
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import util from "node:util";
 import { messageOf, UserError } from "../errors.ts";
@@ -45,8 +46,12 @@ async function create(name: string, packageName: string, { threads }: { readonly
 /** Why `packageName` cannot be used here and what to do, or undefined. */
 async function whyNot(packageName: string, threads?: number): Promise<string | undefined> {
   settings(threads);
-  if (other && other !== packageName) return `${other} is loaded, and a process can have only one of the two`;
   try {
+    // Only where it is installed is it of interest that the other is in its way.
+    if (other && other !== packageName) {
+      createRequire(import.meta.url).resolve(packageName);
+      return `${other} is loaded, and a process can have only one of the two`;
+    }
     await import(packageName);
     other = packageName;
     return undefined;
