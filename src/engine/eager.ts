@@ -176,7 +176,9 @@ function differentiate(
       },
     };
     const written = stage.apply(given, carry, context);
-    if (learntBy(stage).length + wanted.length) for (const key of Object.keys(written)) differentiable.add(key);
+    // What a stage without a gradient writes over has none any more.
+    const isDifferentiated = learntBy(stage).length + wanted.length > 0;
+    for (const key of Object.keys(written)) differentiable[isDifferentiated ? "add" : "delete"](key);
     // Two entries may be one tensor, and the tape would give each the gradient of both.
     for (const [key, tensor] of Object.entries(written)) written[key] = tf.clone(tensor);
     carry = { ...carry, ...written };
@@ -200,7 +202,7 @@ function differentiate(
         const cotangent = cotangents.get(key);
         return cotangent ? [tf.sum(tf.mul(outputs[key]!, cotangent))] : [];
       });
-      return products.reduce((sum, product) => tf.add(sum, product));
+      return products.length > 0 ? products.reduce((sum, product) => tf.add(sum, product)) : tf.scalar(0);
     };
     const { grads } = tf.engine().gradients(pullback, xs, undefined, true);
     names.forEach((name, i) => {
