@@ -306,7 +306,7 @@ const windows = (kernel: readonly number[], stride: number, padding: number): Re
   pads: [padding, padding, padding, padding],
 });
 
-/** Whether a convolution has nothing to add up: ONNX Runtime does not return from one. */
+/** Whether a convolution or a product of matrices has nothing to add up: from such a convolution ONNX Runtime does not return. */
 const isEmpty = (...given: readonly TensorInfo[]): boolean => given.some(({ shape }) => sizeOf(shape) === 0);
 
 const cast = (x: TensorInfo, dtype: ElementType, recorder: Recorder): string =>
@@ -391,6 +391,9 @@ const kernels: Record<string, Kernel> = {
     const flags = { transA: transposeA ? 1 : 0, transB: transposeB ? 1 : 0 };
     const batch = broadcast(a!.shape.slice(0, -2), b!.shape.slice(0, -2));
     const shape = [...batch, m, n];
+    // Sums of nothing: ONNX Runtime (1.30) sets only the first of several products to 0, and crashes where it fuses a transpose of
+    // an empty tensor into them.
+    if (isEmpty(a!, b!)) return r.uniform(0, shape);
     if (sizeOf(batch) === 1) {
       // Gemm is for matrices, and the product that takes a bias.
       const [a2, b2] = [reshape(a!, last(a!.shape, 2), r), reshape(b!, last(b!.shape, 2), r)];
