@@ -40,7 +40,7 @@ export const providers: readonly Provider[] = [
   {
     name: "webgpu",
     summary: "GPUs through Vulkan, Direct3D 12 or Metal; experimental in the runtime",
-    lowered: ["Conv", "FusedMatMul", "Softplus"],
+    lowered: ["Conv", "FusedMatMul", "LayerNormalization", "Softplus"],
     halts: false,
     library: "libvulkan.so.1",
     advice:

@@ -124,6 +124,16 @@ describe("an operator written with others gives the same", () => {
       ],
       y: [2, 3, 4, 6],
     },
+    "LayerNormalization with a bias": {
+      node: { op: "LayerNormalization", attributes: { axis: -1, epsilon: { float: 1e-5 } } },
+      shapes: [[2, 7, 9], [9], [9]],
+      y: [2, 7, 9],
+    },
+    "LayerNormalization without": {
+      node: { op: "LayerNormalization", attributes: { axis: -1, epsilon: { float: 1 } } },
+      shapes: [[7, 9], [9]],
+      y: [7, 9],
+    },
     Softplus: { node: { op: "Softplus" }, shapes: [[7, 9]], y: [7, 9] },
     "Conv of 9 channels": {
       node: {
@@ -161,7 +171,7 @@ describe("an operator written with others gives the same", () => {
       await session.release();
       return result;
     };
-    const lowered = lower(graph, ["Conv", "FusedMatMul", "Softplus"]);
+    const lowered = lower(graph, ["Conv", "FusedMatMul", "LayerNormalization", "Softplus"]);
     expect(lowered.nodes.length, name).toBeGreaterThan(1);
     expect(lowered.nodes.every(({ op, domain }) => domain === "" && op in standard)).toBe(true);
     expect(relativeDifference(await run(lowered), await run(graph))).toBeLessThan(1e-6);
