@@ -1,6 +1,6 @@
 // Writes docs/engines.md: how far the engines that work on this machine agree, and what a step costs on each. Run it (after `npm run
 // build`) on a quiet machine when an engine or an operation changes; it takes a minute or two:
-// node scripts/write-engines.js
+// node scripts/write-engines.js ["what else there is to say of the machine"]
 
 import { writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
@@ -15,6 +15,7 @@ const markdown = ({ head, rows }) => {
 };
 const tell = (text) => console.error(text);
 
+const [remark] = process.argv.slice(2);
 const load = loadavg()[0];
 const examined = await examineEngines();
 const engines = await makeEngines(examined.filter(({ works }) => works).map(({ choice }) => choice));
@@ -27,12 +28,14 @@ const timed = await compareTraining(fast, [2, 6].map(translationNetwork), { step
 for (const engine of engines.values()) await engine.dispose();
 
 const { machine, versions } = environment();
-const facts = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
+const facts = Object.entries(versions)
+  .filter(([name]) => name !== "fathom" && !name.startsWith("typescript"))
+  .map(([name, version]) => `${name} ${version}`);
 const text = `# Engines
 
 What \`engine\` may name, how far their numbers agree, and what a step costs on each. \`node scripts/write-engines.js\` wrote this on
 ${new Date().toISOString().slice(0, 10)}, on ${machine.platform} with ${machine.cores} cores (${machine.cpu}), one thread an engine, at a load of ${load.toFixed(1)}: ${facts.join(", ")}.
-\`fathom doctor\` says the same of the machine at hand, \`--all\` for every operation.
+\`fathom doctor\` says the same of the machine at hand, \`--all\` for every operation.${remark ? ` ${remark}` : ""}
 
 ${markdown({ head: ["engine", "", "what it is, or what it lacks here"], rows: examined.map(({ name, works, detail }) => [name, works ? "works" : "not here", detail.replaceAll(/\S*\/(?=node_modules|scripts)/g, "")]) })}
 

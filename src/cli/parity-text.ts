@@ -94,7 +94,7 @@ export function refusals(operations: Operations): string[] {
         cases.filter((found) => found.case === what).map(({ reason }) => ({ engine, reason })),
       );
       const names = by.map(({ engine }) => engine).join(", ");
-      note(names === all ? "every engine" : `${names} (${by[0]!.reason})`, operation, what);
+      note(names === all ? "every engine" : `${names} (${inShort(by[0]!.reason)})`, operation, what);
     }
   }
   /** The same of several operations goes on one line. */
@@ -109,6 +109,9 @@ export function refusals(operations: Operations): string[] {
     return `by ${by}: ${names.join(", ")} of ${what}`;
   });
 }
+
+/** What a library says, without where in our program it said so and what to do. */
+const inShort = (reason: string): string => reason.replace(/^.*provider \S+: /, "").replace(/; use engine: .*$/, "");
 
 const differencesOf = ({ engines }: NetworkTraining, name: string): readonly number[] =>
   engines.find(({ engine }) => engine === name)!.differences;
