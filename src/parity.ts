@@ -3,7 +3,7 @@
 import { loadavg } from "node:os";
 import type { Engine } from "./engine/engine.ts";
 import { operations } from "./engine/operations.ts";
-import { compareOperation, type OperationParity } from "./engine/parity.ts";
+import { compareOperation, type OperationParity } from "./engine/twin.ts";
 import { createEngine, type EngineChoice, engineText } from "./engine/select.ts";
 import { gan } from "./models/gan.ts";
 import { transformer } from "./models/transformer.ts";

@@ -1,10 +1,10 @@
 // Holds a tensor function against a plain float64 twin: its values, and its gradient against central differences of the twin.
-// Those are taken in float64 and far more exact than float32 (see src/engine/parity.ts); what remains is the rounding of the
+// Those are taken in float64 and far more exact than float32 (see src/engine/twin.ts); what remains is the rounding of the
 // engine under test. That is 6e-8 an operation, times the square root of the tens of terms a sum has here and the few operations
 // in a row: below 1e-5 of the whole tensor.
 import { expect } from "vitest";
 import type { Engine } from "../src/engine/engine.ts";
-import { centralDifferences, differentiateTwin, inputsOf, type Twin } from "../src/engine/parity.ts";
+import { centralDifferences, differentiateTwin, inputsOf, type Twin } from "../src/engine/twin.ts";
 import { stream } from "../src/random.ts";
 import type { HostTensor } from "../src/types.ts";
 import { relativeDifference } from "./helpers.ts";

@@ -1,5 +1,5 @@
 // How far engines agree, as tables: for `fathom doctor` and for docs/engines.md.
-import type { OperationParity } from "../engine/parity.ts";
+import type { OperationParity } from "../engine/twin.ts";
 import { type NetworkTraining, speedRatio, worst, wrong } from "../parity.ts";
 
 /** A table before it is laid out. */

@@ -7,7 +7,7 @@ import { stream } from "../random.ts";
 import { sizeOf } from "../stage.ts";
 import type { HostTensor } from "../types.ts";
 import * as float64 from "./float64.ts";
-import { inputsOf, type Operation, type Twin } from "./parity.ts";
+import { inputsOf, type Operation, type Twin } from "./twin.ts";
 
 type Shape = readonly number[];
 type Cases = Record<string, Twin>;

@@ -5,7 +5,7 @@ import { agreement, byOperation, refusals, summary, times } from "../../src/cli/
 import type { Examination } from "../../src/engine/examine.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { operations } from "../../src/engine/operations.ts";
-import type { OperationParity } from "../../src/engine/parity.ts";
+import type { OperationParity } from "../../src/engine/twin.ts";
 import {
   compareOperations,
   compareTraining,

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test as plainTest } from "vitest
 import * as engines from "../../src/engine/index.ts";
 import type { Engine, EngineKind } from "../../src/engine/engine.ts";
 import { operations } from "../../src/engine/operations.ts";
-import { compareTwin, deviation, inputsOf, type Twin } from "../../src/engine/parity.ts";
+import { compareTwin, deviation, inputsOf, type Twin } from "../../src/engine/twin.ts";
 import * as ops from "../../src/ops/index.ts";
 import { comparedEngines } from "../engines.ts";
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import * as engines from "../../src/engine/index.ts";
 import * as ops from "../../src/ops/index.ts";
-import { differentiateTwin, inputsOf, type Twin } from "../../src/engine/parity.ts";
+import { differentiateTwin, inputsOf, type Twin } from "../../src/engine/twin.ts";
 import { convolutionShapes, convolutionSizes } from "../../src/engine/float64.ts";
 import { stream } from "../../src/random.ts";
 

@@ -2,7 +2,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import { convolutionShapes, convolutionSizes, convolve, transposedConvolve } from "../../src/engine/float64.ts";
-import type { Twin } from "../../src/engine/parity.ts";
+import type { Twin } from "../../src/engine/twin.ts";
 import * as ops from "../../src/ops/index.ts";
 import { sizeOf } from "../../src/stage.ts";
 

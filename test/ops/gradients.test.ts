@@ -3,7 +3,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 import { beforeAll, describe, expect, test } from "vitest";
 import * as engines from "../../src/engine/index.ts";
-import { differentiateTwin, type Twin } from "../../src/engine/parity.ts";
+import { differentiateTwin, type Twin } from "../../src/engine/twin.ts";
 import * as ops from "../../src/ops/index.ts";
 import { expectGradients } from "../gradient-check.ts";
 import { relativeDifference } from "../helpers.ts";
