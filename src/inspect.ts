@@ -31,6 +31,7 @@ export async function inspectStep(runDir: string, step: number): Promise<string>
           throw new UserError(`--step: expected a step before the run diverged, got ${step}; ${broken.reason}`);
     }
 
+    engine.residence?.leave(); // what the steps have moved on the device
     const folder = join(runDir, "inspect", `step-${String(step).padStart(8, "0")}`);
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });

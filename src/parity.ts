@@ -151,12 +151,19 @@ export function translationNetwork(depth: number): Network {
 }
 
 /** A network under training on an engine: gives the losses of the players at every step. */
-function trainer({ players, batchAt }: Network, engine: Engine, nudge: number): (step: number) => Promise<number[]> {
+function trainer(
+  { players, batchAt }: Network,
+  engine: Engine,
+  isNudged: boolean,
+): (step: number) => Promise<number[]> {
   const adam = { kind: "adam", learningRate: 0.002, beta1: 0.9, beta2: 0.98, epsilon: 1e-9, weightDecay: 0 } as const;
   const parameters = initialize(players, 1);
   for (const [path, { data }] of parameters) {
+    if (!isNudged) continue;
+    const bits = new Int32Array(data.buffer, data.byteOffset, data.length);
     const signs = stream(1, `nudge/${path}`).normal(new Float64Array(data.length));
-    data.forEach((x, i) => (data[i] = x * (1 + nudge * Math.sign(signs[i]!))));
+    // The next number up or down in size; what is 0, as biases are, becomes the smallest there is.
+    data.forEach((x, i) => (bits[i] = x === 0 ? 1 : bits[i]! + Math.sign(signs[i]!)));
   }
   const training: Training = {
     players,
@@ -196,8 +203,6 @@ export interface NetworkTraining {
   readonly load: number;
 }
 
-/** Of the last place of a float32. */
-const ulp = 2 ** -23;
 const nudged = (engine: string): string => `nudged ${engine}`;
 
 /** Trains each network for as many steps as the last of `steps` on every engine, and once more on the first, nudged, where that
@@ -224,7 +229,7 @@ export async function compareTraining(
     const again = withNudged ? [[nudged(reference), made] as const] : [];
     const sides = [...working, ...again].map(([engine, made]) => ({
       engine,
-      step: trainer(network, made, engine === nudged(reference) ? ulp : 0),
+      step: trainer(network, made, engine === nudged(reference)),
       milliseconds: [] as number[],
       differences: [] as number[],
       largest: 0,
@@ -238,7 +243,7 @@ export async function compareTraining(
       }
       const wanted = losses.get(reference)!;
       for (const side of sides) {
-        const apart = losses.get(side.engine)!.map((loss, i) => Math.abs(loss / wanted[i]! - 1));
+        const apart = losses.get(side.engine)!.map((loss, i) => relativeDifference(loss, wanted[i]!));
         side.largest = Math.max(side.largest, ...apart);
         if (steps.includes(step + 1)) side.differences.push(side.largest);
       }
@@ -251,6 +256,12 @@ export async function compareTraining(
     found.push({ network: network.name, steps, engines: trained, load });
   }
   return found;
+}
+
+/** |a / b - 1|; Infinity where one is no number. */
+function relativeDifference(a: number, b: number): number {
+  const difference = Math.abs(a / b - 1);
+  return Number.isNaN(difference) ? Infinity : difference;
 }
 
 /** The largest error of an engine over all operations, and where it is: `layerNormalization, a constant row`. */
@@ -266,8 +277,31 @@ export function worst(
   return found;
 }
 
-/** Above this an error is none of rounding any more, whatever the operation and its numbers. */
+/** Above this an error is none of rounding any more, whatever the operation and its numbers, and no difference between losses of a
+ *  few steps of small networks. */
 export const wrong = 1e-3;
+
+/** What is wrong with an engine; nothing where it differs by rounding alone, and computes every operation in one case at least. */
+export function faultsOf(
+  engine: string,
+  parities: readonly OperationParity[],
+  trainings: readonly NetworkTraining[],
+): string[] {
+  const [forward, gradient] = [worst(parities, "forward"), worst(parities, "gradient")];
+  const none = parities.filter((parity) => parity.forward.case === "");
+  const apart = trainings.filter(({ engines }) =>
+    engines.some((trained) => trained.engine === engine && Math.max(...trained.differences) > wrong),
+  );
+  return [
+    ...(forward.error > wrong ? [`${forward.where} is wrong by ${forward.error.toExponential(1)}`] : []),
+    ...(gradient.error > wrong
+      ? [`the gradient of ${gradient.where} is wrong by ${gradient.error.toExponential(1)}`]
+      : []),
+    ...none.slice(0, 3).map(({ operation, refused }) => `it computes no ${operation} (${refused[0]?.reason})`),
+    ...(none.length > 3 ? [`nor ${none.length - 3} other operations`] : []),
+    ...apart.map(({ network }) => `losses of the ${network} are other ones than those of cpu`),
+  ];
+}
 
 /** Time of a step in parts of onnx's; the median where there are several networks. */
 export function speedRatio(trainings: readonly NetworkTraining[], engine: string): number {

@@ -132,6 +132,8 @@ export async function soak(options: {
     some.reduce((found, sample) => Math.min(found, sample[key]), Infinity);
   const floorBytes = { early: least(early, "residentBytes"), late: least(late, "residentBytes") };
   const arrays = { early: least(early, "arrays"), late: least(late, "arrays") };
+  if (early.length === 0 || late.length === 0)
+    failure ??= `seed ${seed}: too short to tell whether memory grows: ${samples.length} networks in ${Math.round(end)} s; give it more --minutes`;
   const rise = floorBytes.late - floorBytes.early;
   if (rise > allowedRise(floorBytes.early))
     failure ??= `seed ${seed}: resident memory rose by ${mebibytes(rise)} MiB, from ${mebibytes(floorBytes.early)}, over ${samples.length} trials`;

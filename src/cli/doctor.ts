@@ -35,11 +35,15 @@ export const doctor = verb({
       const result = {
         ...facts,
         engines,
-        ...(parity && { operations: Object.fromEntries(parity.operations), training: parity.training }),
+        ...(parity && {
+          operations: Object.fromEntries(parity.operations),
+          training: parity.training,
+          faults: parity.faults,
+        }),
       };
       console.log(JSON.stringify(result, (_, value: unknown) => (value === Infinity ? "Infinity" : value), 2));
     }
-    return working.length > 0 && !parity?.isWrong ? exitCodes.done : exitCodes.failure;
+    return working.length > 0 && !parity?.faults.length ? exitCodes.done : exitCodes.failure;
   },
 });
 
@@ -48,14 +52,14 @@ const hasBoth = (working: readonly Examination[]): boolean =>
   ["cpu", "onnx"].every((name) => working.some((engine) => engine.name === name));
 
 /** Steps that the networks are trained for: few, since `cpu` is slow. */
-const steps = 20;
+const steps = 10;
 
 /** Compares the engines with float64 and with each other; tells what it does, and says what it has found. */
 async function compare(
   working: readonly Examination[],
   { all, say, tell }: { all: boolean; say: (text: string) => void; tell: (text: string) => void },
 ) {
-  const { compareOperations, compareTraining, makeEngines, smallNetworks, worst, wrong } = await import("../parity.ts");
+  const { compareOperations, compareTraining, faultsOf, makeEngines, smallNetworks } = await import("../parity.ts");
   const { byOperation, refusals, summary } = await import("./parity-text.ts");
   const { table } = await import("./table.ts");
   const engines = await makeEngines(working.map(({ choice }) => choice));
@@ -78,18 +82,15 @@ async function compare(
       `\n${table(head, rows)}\n` +
         `errors: of ${count} operations on random and hard shapes, against float64, in parts of the largest number\n` +
         `loss: largest relative difference from cpu in ${steps} steps of ${training.map(({ network }) => network).join(", ")}\n` +
+        `refused: cases that an engine does not compute and says so; --all lists them\n` +
         `time: a step in parts of onnx's, median of these small networks, at a load of ${load.toFixed(1)}`,
     );
-    const wrongEngines = [...operations]
-      .filter(([, parities]) => Math.max(worst(parities, "forward").error, worst(parities, "gradient").error) > wrong)
-      .map(([name]) => name);
-    if (wrongEngines.length > 0)
-      say(
-        pc.red(
-          `\n${wrongEngines.join(", ")}: wrong here, beyond any rounding; use another engine and report this output`,
-        ),
-      );
-    return { operations, training, isWrong: wrongEngines.length > 0 };
+    const faults = [...operations].flatMap(([name, parities]) =>
+      faultsOf(name, parities, training).map((fault) => `${name}: ${fault}`),
+    );
+    if (faults.length > 0)
+      say(pc.red(["\nbeyond any rounding:", ...faults, "use another engine, and report this output"].join("\n  ")));
+    return { operations, training, faults };
   } finally {
     for (const engine of engines.values()) await engine.dispose();
   }

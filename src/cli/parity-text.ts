@@ -22,14 +22,17 @@ export function summary(
     const text = `${scientific(found.error)} (${found.where})`;
     return found.error > wrong ? mark(text) : text;
   };
+  const distance = (difference: number): string =>
+    difference > wrong ? mark(scientific(difference)) : scientific(difference);
   const rows = [...operations].map(([name, parities]) => [
     name,
     error(worst(parities, "forward")),
     error(worst(parities, "gradient")),
-    scientific(Math.max(...training.map((network) => differencesOf(network, name).at(-1)!))),
+    distance(Math.max(...training.map((network) => differencesOf(network, name).at(-1)!))),
+    String(parities.reduce((sum, { refused }) => sum + refused.length, 0)),
     speedRatio(training, name).toFixed(1),
   ]);
-  return { head: ["engine", "worst forward error", "worst gradient error", "loss", "time"], rows };
+  return { head: ["engine", "worst forward error", "worst gradient error", "loss", "refused", "time"], rows };
 }
 
 /** A row an operation: its worst errors on each engine, forward / gradient, and how many cases are refused. */
@@ -94,7 +97,8 @@ export function refusals(operations: Operations): string[] {
         cases.filter((found) => found.case === what).map(({ reason }) => ({ engine, reason })),
       );
       const names = by.map(({ engine }) => engine).join(", ");
-      note(names === all ? "every engine" : `${names} (${inShort(by[0]!.reason)})`, operation, what);
+      const reasons = [...new Set(by.map(({ reason }) => inShort(reason)))].join("; ");
+      note(names === all ? "every engine" : `${names} (${reasons})`, operation, what);
     }
   }
   /** The same of several operations goes on one line. */

@@ -1,5 +1,6 @@
 // The same stages, run operation by operation on one of TensorFlow.js's own backends. On the way down every stage is run
 // again with the gradient tape on: slower than the compiled engine, and independent of it, which is what it is for.
+import { setImmediate as turn } from "node:timers/promises";
 import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
 import "@tensorflow/tfjs";
@@ -38,6 +39,8 @@ interface Backend {
 export async function eagerEngine(name: string, { backend, facts = {}, isRemote }: Backend): Promise<Engine> {
   tf.env().set("PROD", true); // silences the advertisement for tfjs-node that the cpu backend prints
   const use = async (): Promise<void> => {
+    // All that follows comes at once, and without this no signal would ever arrive.
+    await turn();
     if (!(await tf.setBackend(backend)))
       throw new UserError(
         `engine ${name}: TensorFlow.js could not start its "${backend}" backend; "fathom doctor" says what is missing`,

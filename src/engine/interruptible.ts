@@ -8,8 +8,12 @@ export function interruptible(engine: Engine, signal: AbortSignal): Engine {
     await turn();
     signal.throwIfAborted();
   };
+  const { residence } = engine;
   return {
     ...engine,
+    ...(residence && {
+      residence: { ...residence, train: async (...given) => (await pause(), residence.train(...given)) },
+    }),
     differentiate: async (...given) => (await pause(), engine.differentiate(...given)),
     evaluate: async (...given) => (await pause(), engine.evaluate(...given)),
     output: async (...given) => (await pause(), engine.output(...given)),

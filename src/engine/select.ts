@@ -1,8 +1,8 @@
-import { existsSync } from "node:fs";
 import { UserError } from "../errors.ts";
 import { lookup } from "../registry.ts";
 import type { Engine, EngineKind, EngineOptions } from "./engine.ts";
 import * as engines from "./index.ts";
+import { mayHaveGpu } from "./tensorflow.ts";
 
 /** What a config says of its engine: a name, or a name and what is to run the engine's graphs. */
 export type EngineChoice = string | { readonly kind: string; readonly provider: string };
@@ -44,7 +44,6 @@ export async function requireEngine(
 
 /** The engine `auto` stands for on this machine. */
 export async function automatic(options?: EngineOptions): Promise<EngineKind> {
-  // Loading TensorFlow takes seconds: only where the NVIDIA driver shows a device at all.
-  const hasDevice = existsSync("/dev/nvidia0") || process.platform === "win32";
-  return hasDevice && !(await engines.tensorflowGpu.unavailable(options)) ? engines.tensorflowGpu : engines.onnx;
+  // Loading TensorFlow takes seconds: only where there may be a device at all.
+  return mayHaveGpu() && !(await engines.tensorflowGpu.unavailable(options)) ? engines.tensorflowGpu : engines.onnx;
 }

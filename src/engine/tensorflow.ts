@@ -21,7 +21,7 @@ export const tensorflowGpu: EngineKind = {
     const { isUsingGpuDevice } = await backendOf();
     return isUsingGpuDevice
       ? undefined
-      : `${gpuPackage} is installed but its TensorFlow sees no GPU; ${hasDriver() ? "CUDA_VISIBLE_DEVICES may hide it, or its CUDA and cuDNN are not those this TensorFlow wants (TF_CPP_MIN_LOG_LEVEL=0 says which it looked for; docs/gpu.md)" : "this machine has no NVIDIA driver (nvidia-smi)"}`;
+      : `${gpuPackage} is installed but its TensorFlow sees no GPU; ${mayHaveGpu() ? "CUDA_VISIBLE_DEVICES may hide it, or its CUDA and cuDNN are not those this TensorFlow wants (TF_CPP_MIN_LOG_LEVEL=0 says which it looked for; docs/gpu.md)" : "NVIDIA's driver shows no device here (nvidia-smi, /dev/nvidia0)"}`;
   },
   create: (options) => create("tensorflow-gpu", gpuPackage, options),
 };
@@ -38,7 +38,15 @@ async function create(name: string, packageName: string, { threads }: { readonly
   const missing = await whyNot(packageName, threads);
   if (missing) throw new UserError(`engine ${name}: ${missing}`);
   const { binding, isUsingGpuDevice } = await backendOf();
-  const facts = { threads, tensorflow: binding.TF_Version, device: isUsingGpuDevice ? "gpu" : "cpu" };
+  // What TensorFlow was told, which the environment may have said before, or an engine made earlier in this process.
+  const { TF_NUM_INTRAOP_THREADS, TF_ENABLE_ONEDNN_OPTS, CUDA_VISIBLE_DEVICES } = process.env;
+  const facts = {
+    threads: Number(TF_NUM_INTRAOP_THREADS ?? threads),
+    tensorflow: binding.TF_Version,
+    oneDnn: TF_ENABLE_ONEDNN_OPTS ?? "",
+    device: isUsingGpuDevice ? "gpu" : "cpu",
+    ...(isUsingGpuDevice && { visibleDevices: CUDA_VISIBLE_DEVICES ?? "all" }),
+  };
   // On the CPU the host's loops update faster: 0.7 of the time a step, 6 + 6 layers of width 64.
   return eagerEngine(name, { backend: "tensorflow", facts, ...(isUsingGpuDevice && { isRemote: true }) });
 }
@@ -83,7 +91,10 @@ function settings(threads?: number): void {
   removed["isArray"] ??= Array.isArray;
 }
 
-const hasDriver = (): boolean => process.platform === "win32" || readdirSync("/dev").includes("nvidiactl");
+/** Whether NVIDIA's driver shows a device, or may: a container need not have the first, Windows' subsystem for Linux has one of
+ *  its own, and Windows none. */
+export const mayHaveGpu = (): boolean =>
+  process.platform === "win32" || readdirSync("/dev").some((name) => /^(nvidia\d+|dxg)$/.test(name));
 
 async function backendOf(): Promise<{ isUsingGpuDevice: boolean; binding: { TF_Version: string } }> {
   const tf = await import("@tensorflow/tfjs-core");

@@ -20,6 +20,7 @@ export const wasm: EngineKind = {
   async create() {
     await import("@tensorflow/tfjs-backend-wasm");
     fillReductionsOfNothing();
+    addScatter();
     return eagerEngine("wasm", { backend: "wasm" });
   },
 };
@@ -44,6 +45,26 @@ function fillReductionsOfNothing(): void {
     tf.unregisterKernel(kernelName, "wasm");
     tf.registerKernel({ ...kernel, kernelFunc });
   }
+}
+
+/** The sum of rows by row number, which TensorFlow.js's WebAssembly (4.22) has no kernel for: y[segmentIds[n]] += x[n]. */
+function addScatter(): void {
+  const kernelName = "UnsortedSegmentSum";
+  if (tf.getKernel(kernelName, "wasm")) return;
+  const kernelFunc: tf.KernelFunc = ({ inputs, attrs, backend }) => {
+    const wasm = backend as BackendWasm;
+    const [x, ids] = [inputs["x"] as tf.TensorInfo, inputs["segmentIds"] as tf.TensorInfo];
+    const segments = attrs!["numSegments"] as unknown as number;
+    const result = wasm.makeOutput([segments, ...x.shape.slice(ids.shape.length)], x.dtype);
+    const [from, at, to] = [x, ids, result].map((tensor) => wasm.typedArrayFromHeap(tensor));
+    to!.fill(0);
+    const width = sizeOf(x.shape.slice(ids.shape.length));
+    at!.forEach((id, n) => {
+      if (id >= 0 && id < segments) for (let i = 0; i < width; i++) to![id * width + i]! += from![n * width + i]!;
+    });
+    return result;
+  };
+  tf.registerKernel({ kernelName, backendName: "wasm", kernelFunc });
 }
 
 /** Shape of a product of stacks of matrices. */

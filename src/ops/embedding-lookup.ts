@@ -15,12 +15,7 @@ export function embeddingLookup(table: Tensor, ids: Tensor): Tensor {
   })(table);
 }
 
-/** Sum of the rows `x_ND` at their row numbers `ids_N`: y[ids[n]] += x[n], y of shape [rows, D]. Backends without a
- *  scatter-add (TensorFlow.js WebAssembly) multiply by a one-hot matrix instead, which cannot have a single column: all rows are
- *  then the same one. */
+/** Sum of the rows `x_ND` at their row numbers `ids_N`: y[ids[n]] += x[n], y of shape [rows, D]. */
 export function scatterRows(x: Tensor, ids: Tensor, rows: number): Tensor {
-  return kernelOr("ScatterRows", { x, ids }, { rows }, () => {
-    if (tf.getKernel("UnsortedSegmentSum", tf.getBackend())) return tf.unsortedSegmentSum(x, ids as tf.Tensor1D, rows);
-    return rows === 1 ? tf.sum(x, 0, true) : tf.matMul(tf.cast(tf.oneHot(ids, rows), "float32"), x, true, false);
-  });
+  return kernelOr("ScatterRows", { x, ids }, { rows }, () => tf.unsortedSegmentSum(x, ids as tf.Tensor1D, rows));
 }

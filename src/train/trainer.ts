@@ -162,7 +162,8 @@ const nameBy =
   (name: string): string =>
     players.length > 1 ? `${player}/${name}` : name;
 
-/** A step of all players: what each leaves, of several updates the last, and the targets seen. Ends at the first that breaks. */
+/** A step of all players: what each leaves, of several updates the last, and the targets seen. Ends at the first that breaks. Where
+ *  the engine has a `residence` the host's parameters may be behind afterwards, until it fetches or leaves. */
 export async function trainStep(
   training: Training,
   step: number,
@@ -227,7 +228,7 @@ export interface StepOutcome {
 }
 
 /** One player's forward, backward, probes and update. `broken` says what is not finite, where there is such a thing; the
- *  parameters are then left as they were. */
+ *  parameters are then left as they were. The host's may be behind afterwards, as with {@link trainStep}. */
 export async function playerStep(training: Training, player: Player, batch: Batch, step: number): Promise<StepOutcome> {
   const work = workOf(training, player, batch, { step, number: step, isProbed: true });
   if (staysOnDevice(training, work)) return trainOnDevice(training, work);

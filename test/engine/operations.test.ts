@@ -31,14 +31,12 @@ const isWithoutGradient = (operation: string, what: string): boolean =>
   (/^tf\.(maximum|minimum)$/.test(operation) && !/^\[4, 5\] and \[4, 5\]$/.test(what)) || // under broadcasting
   (operation === "tf.matMul" && what.endsWith("which broadcasts")) ||
   (operation === "tf.unstack" && what === "[2, 1] along 1"); // to a single tensor
-/** The scatter-add of gather's gradient has no kernel in TensorFlow.js's WebAssembly; stages look rows up with `embeddingLookup`. */
+/** What TensorFlow.js refuses, and what WebGPU's kernels do not take: cases without a single number. */
 const isRefused = (engine: string, operation: string, what: string, { inputs }: Twin): boolean =>
   isWithoutGradient(operation, what) ||
-  (engine === "wasm" && operation === "tf.gather") ||
   (engine === "onnx on webgpu" &&
     ofSomething.has(operation) &&
     Object.values(inputs).some((shape) => shape.includes(0)));
-/** What WebGPU's kernels do not take without a single number. */
 const ofSomething = new Set(["tf.max", "tf.min", "tf.softmax", "tf.logSoftmax", "linearCrossEntropy", "sinkhorn"]);
 
 const webgpu: EngineKind = {
