@@ -10,6 +10,7 @@ import {
   type MemoryEstimate,
   type ShapedBatch,
 } from "./memory.ts";
+import { UserError } from "./errors.ts";
 import { prepare } from "./prepare.ts";
 import { peakMemoryBytes, residentBytes } from "./runs/cost.ts";
 import { evaluateSplit, trainStep } from "./train/trainer.ts";
@@ -37,16 +38,27 @@ export interface RunEstimate {
   readonly warning?: string;
 }
 
+/** What is known of a run that does not fit here: no step of it was taken. */
+export interface RefusedRun extends Pick<RunEstimate, "memory" | "availableBytes"> {
+  readonly refusal: string;
+}
+
 /** Times every kind of step this often, after one that compiles and warms up. */
 const repeats = 3;
 
-/** Estimates what the run of `config` costs. Throws a `UserError` where it does not fit into memory. */
-export async function estimateRun(config: RunConfig): Promise<RunEstimate> {
+/** Estimates what the run of `config` costs. */
+export async function estimateRun(config: RunConfig): Promise<RunEstimate | RefusedRun> {
   const programBytes = residentBytes();
   const data = await loadData(config);
   const { laidOut, ...memory } = await estimateMemory(config, data, programBytes);
   const available = availableBytes();
-  const warning = checkMemory(memory, available);
+  let warning: string | undefined;
+  try {
+    warning = checkMemory(memory, available);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { memory, availableBytes: available, refusal: error.message };
+  }
   const training = await prepare(config, data, { laidOut });
   try {
     const { dataset, steps } = training;

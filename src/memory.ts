@@ -217,8 +217,14 @@ export function batchesByShape(
 const tooHigh = 1.11;
 
 /** Refuses a run that does not fit into what is `available` to its process beyond what it has already (see
- *  {@link availableBytes}), even if the estimate is too high, and gives a warning where it takes more than four fifths of it. */
-export function checkMemory(estimate: Omit<MemoryEstimate, "laidOut">, available: number): string | undefined {
+ *  {@link availableBytes}), even if the estimate is too high, and gives a warning where it takes more than four fifths of it. `share` is what of it is this run's where others run beside
+ *  it. */
+export function checkMemory(
+  estimate: Omit<MemoryEstimate, "laidOut">,
+  ofAll: number,
+  share = Infinity,
+): string | undefined {
+  const available = Math.min(ofAll, share);
   const { bytes, parts, residentBytes, isComplete, engine } = estimate;
   const more = bytes - residentBytes;
   if (more <= 0.8 * available) return undefined;
@@ -227,7 +233,7 @@ export function checkMemory(estimate: Omit<MemoryEstimate, "laidOut">, available
     .slice(0, 3)
     .map(({ name, bytes }) => `${name} ${memoryText(bytes)}`)
     .join(", ");
-  const need = `memory: this run needs ${least} ${memoryText(bytes)}, ${memoryText(more)} more than it has now, and ${memoryText(available)} are available (largest parts: ${largest})`;
+  const need = `memory: this run needs ${least} ${memoryText(bytes)}, ${memoryText(more)} more than it has now, and ${memoryText(available)} are ${share < ofAll ? "its share beside the others (--jobs)" : "available"} (largest parts: ${largest})`;
   if (more <= available) return `${need}: it may just fit`;
   if (more <= tooHigh * available) return `${need}: it may not fit`;
   throw new UserError(

@@ -38,6 +38,8 @@ export async function executeRun(
     say?: (line: string) => void;
     /** Whether compiled programs are kept in `graphs/`. */
     keepGraphs?: boolean;
+    /** Bytes it may have where others run beside it. */
+    memoryShare?: number | undefined;
   },
 ): Promise<Outcome> {
   const programBytes = residentBytes();
@@ -45,7 +47,7 @@ export async function executeRun(
   const { dataset } = data;
   const stillOurs = (): void => options.lost?.throwIfAborted();
   const memory = await estimateMemory(config, data, programBytes);
-  const warning = checkMemory(memory, availableBytes());
+  const warning = checkMemory(memory, availableBytes(), options.memoryShare);
   if (warning !== undefined) options.say?.(warning);
   const { views, ...prepared } = await prepare(config, data, {
     laidOut: memory.laidOut,

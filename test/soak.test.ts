@@ -18,6 +18,13 @@ test("networks that are built, trained and dropped leave nothing behind", async 
   expect(report.maxBytes).toBeLessThan(2 ** 30);
 });
 
+test("a soak too short to tell anything fails, and says so", async () => {
+  const { failure } = await soak({ seed, seconds: Infinity, trials: 1 });
+  expect(failure).toMatch(
+    /^seed 111: too short to tell whether memory grows: 1 networks in \d+ s; give it more --minutes$/,
+  );
+});
+
 test("a soak fails where an engine keeps what it was given, and says with which networks", async () => {
   const kept: Uint8Array[] = [];
   const { create } = engines.onnx;

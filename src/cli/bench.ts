@@ -29,6 +29,12 @@ export const bench = verb({
       describe: "of soak: how long networks are built and dropped",
     },
     seed: { type: "number", default: 1, requiresArg: true, describe: "of soak: which networks" },
+    first: {
+      type: "number",
+      default: 0,
+      requiresArg: true,
+      describe: "of soak: number of the first network, to come back to one that failed",
+    },
     warmup: { type: "number", default: 3, requiresArg: true, hidden: true },
     epoch: { choices: ["vae-epoch", "gan-epoch"] as const, requiresArg: true, hidden: true },
     python: { type: "string", requiresArg: true, describe: "a Python with PyTorch; python3 if not given" },
@@ -45,8 +51,8 @@ export const bench = verb({
     ],
     ["fathom bench depth", "6, 50, 100 and 200 layers a stack: compile time, time a step, peak memory"],
   ],
-  async run({ what, shape, threads, rounds, steps: given, minutes, seed, warmup, epoch, python, quiet, json }) {
-    if (what === "soak") return runSoak({ minutes, seed, quiet, json });
+  async run({ what, shape, threads, rounds, steps: given, minutes, seed, first, warmup, epoch, python, quiet, json }) {
+    if (what === "soak") return runSoak({ minutes, seed, first, quiet, json });
     const {
       compareEpoch,
       compareStep,
@@ -184,19 +190,30 @@ export const bench = verb({
 });
 
 /** Runs a soak: a line a minute on stderr, figures at the end. */
-async function runSoak(args: { minutes: number; seed: number; quiet: boolean; json: boolean }): Promise<number> {
-  const { minutes, seed, quiet, json } = args;
+async function runSoak(args: {
+  minutes: number;
+  seed: number;
+  first: number;
+  quiet: boolean;
+  json: boolean;
+}): Promise<number> {
+  const { minutes, seed, first, quiet, json } = args;
   if (!(minutes > 0)) throw new UserError(`--minutes: expected a number above 0, got ${minutes}`);
-  if (!Number.isSafeInteger(seed) || seed < 0)
-    throw new UserError(`--seed: expected a whole number, at least 0, got ${seed}`);
+  for (const [name, value] of Object.entries({ seed, first }))
+    if (!Number.isSafeInteger(value) || value < 0)
+      throw new UserError(`--${name}: expected a whole number, at least 0, got ${value}`);
   const flags = [...(quiet ? ["--quiet"] : []), ...(json ? ["--json"] : [])];
   const { returnsFreedMemory, soak, soakInChild } = await import("../soak.ts");
-  if (!returnsFreedMemory()) return soakInChild(["--minutes", String(minutes), "--seed", String(seed), ...flags]);
+  if (!returnsFreedMemory()) {
+    const numbers = Object.entries({ minutes, seed, first }).flatMap(([name, value]) => [`--${name}`, String(value)]);
+    return soakInChild([...numbers, ...flags]);
+  }
   const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
   let told = 0;
   const report = await soak({
     seed,
     seconds: 60 * minutes,
+    first,
     onTrial({ index }, { seconds, residentBytes, peakBytes }) {
       if (quiet || json || seconds < 60 * (told + 1)) return;
       told = Math.floor(seconds / 60);

@@ -1,11 +1,12 @@
 // What `fathom train --estimate` prints for people.
 
-import type { RunEstimate } from "../estimate.ts";
+import type { RefusedRun, RunEstimate } from "../estimate.ts";
 import { durationText, memoryText } from "../report/cost-text.ts";
 import { table } from "./table.ts";
 
-/** Memory by parts, and time: a step, an evaluation, all of it. */
-export function estimateText({ memory, availableBytes, seenBytes, ...time }: RunEstimate): string {
+/** Memory by parts, and, where it fits, time: a step, an evaluation, all of it. */
+export function estimateText(estimate: RunEstimate | RefusedRun): string {
+  const { memory, availableBytes } = estimate;
   const { engine, parts, bytes, isComplete, residentBytes } = memory;
   const total = isComplete
     ? `about ${memoryText(bytes)} of memory at most (engine ${engine})`
@@ -13,11 +14,13 @@ export function estimateText({ memory, availableBytes, seenBytes, ...time }: Run
   const rows = parts
     .filter(({ bytes: part }) => part >= 2 ** 19) // what would be 0 MiB
     .map(({ name, bytes: part }) => [name, memoryText(part), `${Math.round((100 * part) / bytes)} %`]);
-  const { steps, stepSeconds, evaluations, evaluationSeconds, compileSeconds, totalSeconds } = time;
+  const size = [total, table(["part", "memory", "share"], rows)];
+  const available = `${memoryText(residentBytes + availableBytes)} are available`;
+  if ("refusal" in estimate) return [...size, available].join("\n");
+  const { steps, stepSeconds, evaluations, evaluationSeconds, compileSeconds, totalSeconds, seenBytes } = estimate;
   return [
-    total,
-    table(["part", "memory", "share"], rows),
-    `${memoryText(residentBytes + availableBytes)} are available; ${memoryText(seenBytes)} were resident at most in the steps timed here`,
+    ...size,
+    `${available}; ${memoryText(seenBytes)} were resident at most in the steps timed here`,
     "",
     `${durationText(stepSeconds)} a step, ${durationText(evaluationSeconds)} an evaluation, ${durationText(compileSeconds)} to compile`,
     `${longText(totalSeconds)} in all: ${steps} steps, ${evaluations} evaluations; without checkpoints, samples and metrics of images`,

@@ -28,6 +28,8 @@ export async function runOne(
     afresh: boolean;
     /** Whether compiled programs are kept in the run's folder. */
     keepGraphs: boolean;
+    /** Bytes it may have where others run beside it. */
+    memoryShare?: number | undefined;
     onProgress: (progress: Progress) => void;
     say: (line: string) => void;
   },
@@ -60,13 +62,14 @@ export async function runOne(
     if (options.afresh) folder.clearRun(runDir);
     folder.startRun(runDir, run);
     const { executeRun } = await import("../run.ts");
-    const { signal, onProgress, say, keepGraphs } = options;
+    const { signal, onProgress, say, keepGraphs, memoryShare } = options;
     const { status, reason = "" } = await executeRun(run.config, runDir, {
       signal,
       lost: lease.lost,
       onProgress,
       say,
       keepGraphs,
+      memoryShare,
     });
     // What stands in the folder from here on is the other process's.
     if (lease.isLost()) throw lease.lost.reason;

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { loadSweep } from "../config/load.ts";
 import { loadRegistries } from "../config/registries.ts";
 import { requireEngine } from "../engine/select.ts";
+import { availableBytes } from "../memory.ts";
 import { UserError } from "../errors.ts";
 import * as launchers from "../launchers/index.ts";
 import type { Job, Outcome } from "../launchers/launcher.ts";
@@ -54,17 +55,20 @@ export async function runSweep(args: SweepArguments): Promise<number> {
   }
   const due = decided.filter((d) => d.action === "run");
   // Elsewhere a provider may be there that is missing here.
-  if (launcher.name === "local") await requireProviders(due, keepGraphs);
+  if (launcher.isHere) await requireEngines(due, keepGraphs);
   freezePlan(experimentDir, plan);
   keepAuthorsFile(experimentDir, readFileSync(file, "utf8"), overrides);
 
   say(`${experimentDir}: ${decided.length} runs, ${decided.length - due.length} finished, ${due.length} to run`);
   const program = fileURLToPath(new URL("../../bin/fathom.js", import.meta.url));
+  const atOnce = Math.min(jobs, due.length);
+  const share = launcher.isHere && atOnce > 1 ? ["--memory", String(Math.floor(availableBytes() / atOnce))] : [];
   const todo = due.map(({ entry }): Job => ({
     id: entry.id,
     args: [
       ...[program, "run", "--manifest", experimentDir, "--index", String(entry.index), "--hash", entry.hash],
       ...(keepGraphs ? ["--keep-graphs"] : []),
+      ...share,
     ],
     logFile: join(createRunFolder(experimentDir, entry.id), "log.txt"),
   }));
@@ -96,11 +100,13 @@ export async function runSweep(args: SweepArguments): Promise<number> {
   return exitCode(outcomes, interrupt.signal.aborted);
 }
 
-/** Throws a `UserError` where a run names an execution provider that cannot work here. Other engines tell it
- *  themselves. */
-async function requireProviders(due: readonly Decision[], keepGraphs: boolean): Promise<void> {
-  const named = due.flatMap(({ entry: { config } }) => (typeof config.engine === "string" ? [] : [config]));
-  const first = new Map(named.map((config) => [JSON.stringify(config.engine), config] as const));
+/** Throws a `UserError` where a run names an execution provider that cannot work here, or an engine that has no graphs to keep.
+ *  Otherwise engines that are missing tell it run by run: in one process TensorFlow's two cannot be asked. */
+async function requireEngines(due: readonly Decision[], keepGraphs: boolean): Promise<void> {
+  const configs = due
+    .map(({ entry: { config } }) => config)
+    .filter(({ engine }) => keepGraphs || typeof engine !== "string");
+  const first = new Map(configs.map((config) => [JSON.stringify(config.engine), config] as const));
   for (const { engine, threads } of first.values()) await requireEngine(engine, { threads, keepGraphs });
 }
 

@@ -15,6 +15,7 @@ export const run = verb({
     index: { type: "number", demandOption: true, requiresArg: true, describe: "the run's place in manifest.jsonl" },
     hash: { type: "string", requiresArg: true, describe: "the hash it must have there" },
     "keep-graphs": keepGraphs,
+    memory: { type: "number", requiresArg: true, describe: "bytes it may have where others run beside it" },
   },
   examples: [["fathom run --manifest results/quickstart --index 0", "its first run"]],
   async run({ manifest, index, hash, quiet, json, ...flags }) {
@@ -43,6 +44,7 @@ export const run = verb({
         signal: interrupt.signal,
         afresh: false,
         keepGraphs: flags["keep-graphs"],
+        memoryShare: flags.memory,
         say: (line) => void (quiet || json || console.error(line)),
         onProgress: (progress) => {
           view.update(entry.id, progress);

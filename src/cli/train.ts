@@ -1,5 +1,6 @@
 // `fathom train`: one run.
 
+import { UserError } from "../errors.ts";
 import { exitCodes, keepGraphs, positional, print, verb } from "./verb.ts";
 
 export const train = verb({
@@ -31,8 +32,9 @@ export const train = verb({
       const { estimateRun } = await import("../estimate.ts");
       const { estimateText } = await import("./estimate-text.ts");
       const found = await estimateRun(config);
-      if (found.warning !== undefined) say(found.warning);
+      if ("warning" in found) say(found.warning!);
       print({ quiet, json }, found, () => estimateText(found));
+      if ("refusal" in found) throw new UserError(found.refusal);
       return exitCodes.done;
     }
     const run = singleRun(config);

@@ -86,7 +86,11 @@ function unionProblems(
       : oneOf((issue as { values: unknown[] }).values);
   });
   const missing = value === undefined ? "; add the key" : "";
-  return [{ path, message: `expected ${[...new Set(expected)].join(" or ")}, got ${describeValue(value)}${missing}` }];
+  const names = alternatives.flat().flatMap((issue) => (issue.code === "invalid_value" ? issue.values : []));
+  const guess = didYouMean(value, names);
+  return [
+    { path, message: `expected ${[...new Set(expected)].join(" or ")}, got ${describeValue(value)}${missing}${guess}` },
+  ];
 }
 
 /** `unknown key; did you mean "width"? Known here: depth, heads, width`. */

@@ -81,7 +81,7 @@ const engineSchema = z
     z.enum(engines.map((e) => e.name)),
     z
       .strictObject({
-        kind: oneOf(engines, "engine"),
+        kind: oneOf(engines, "engine").prefault("onnx"), // the only one with providers
         provider: oneOf(providers, "what runs the graphs of engine onnx; cpu if not given").nullish(),
       })
       .superRefine(({ kind, provider }, context) => {

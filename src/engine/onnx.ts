@@ -44,6 +44,7 @@ function providerNamed(name: string): Provider {
 }
 
 function onnxEngine(provider: Provider, { threads, laidOut, onProgram }: Omit<EngineOptions, "provider">): Engine {
+  assert(!laidOut || provider === cpuProvider, `what was laid out for the cpu is given to provider ${provider.name}`);
   const loaded = new Map<string, Promise<Loaded>>();
   let plans: Plans = new WeakMap();
   // Plans hold views of the buffers: where one moves, all of them are laid out anew when next asked for.

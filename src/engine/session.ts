@@ -1,5 +1,5 @@
 // ONNX Runtime sessions, and how to run one without copies.
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import * as ort from "onnxruntime-node";
@@ -70,8 +70,11 @@ export async function checkInPlaceOutputs(provider: Provider = cpuProvider): Pro
   const session = await createSession({ model }, 1, provider);
   const y = new Float32Array(2);
   const tensor = (data: Float32Array): ort.Tensor => new ort.Tensor("float32", data, [2]);
-  await session.run({ x: tensor(Float32Array.of(1, 2)) }, { y: tensor(y) });
-  await session.release();
+  try {
+    await session.run({ x: tensor(Float32Array.of(1, 2)) }, { y: tensor(y) });
+  } finally {
+    await session.release();
+  }
   if (y[0] !== 2 || y[1] !== 4)
     throw new Error(
       `onnxruntime-node ${sessionOptions.runtimeVersion} does not write outputs of provider ${provider.name} in place; ` +
@@ -118,9 +121,11 @@ function missingLibrary(name: string): string | undefined {
     "/lib",
     "/usr/local/lib",
   ];
-  return [...told, ...standard, "/run/opengl-driver/lib"].some((folder) => existsSync(join(folder, name)))
-    ? undefined
-    : `expected ${name} in a system folder or one of LD_LIBRARY_PATH, got no such file`;
+  const cache = "/etc/ld.so.cache"; // of the folders of ld.so.conf
+  const isThere =
+    [...told, ...standard, "/run/opengl-driver/lib"].some((folder) => existsSync(join(folder, name))) ||
+    (existsSync(cache) && readFileSync(cache).includes(name));
+  return isThere ? undefined : `expected ${name} in a system folder or one of LD_LIBRARY_PATH, got no such file`;
 }
 
 /** Where the runtime looks for the library of a provider that is not part of it. */

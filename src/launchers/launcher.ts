@@ -44,6 +44,8 @@ export interface LaunchOptions {
 
 /** A member of the registry in index.ts. */
 export interface Launcher extends Member {
+  /** Whether its processes run on this machine, and share its memory. */
+  readonly isHere: boolean;
   /** Runs all jobs and gives their outcomes in the order of the jobs. One that fails never stops the others by itself. */
   launch(jobs: readonly Job[], options: LaunchOptions): Promise<Outcome[]>;
 }

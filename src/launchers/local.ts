@@ -15,6 +15,7 @@ import {
 export const local: Launcher = {
   name: "local",
   summary: "child processes on this machine, as many at once as there are cores",
+  isHere: true,
   async launch(jobs, options) {
     const outcomes = new Array<Outcome>(jobs.length);
     const stop = new AbortController();

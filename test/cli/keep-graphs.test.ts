@@ -82,10 +82,12 @@ test("a sweep hands it to its runs", async () => {
 }, 120_000);
 
 test("an engine without graphs is refused before anything is made", async () => {
-  const { code, stderr } = await fathom("train", config, "engine=cpu", "--keep-graphs", "--out", join(out, "cpu"));
-  expect(code).toBe(2);
-  expect(stderr).toContain("--keep-graphs: expected an engine that compiles graphs, got cpu; use engine: onnx");
-  expect(existsSync(join(out, "cpu"))).toBe(false);
+  for (const verb of ["train", "sweep"]) {
+    const { code, stderr } = await fathom(verb, config, "engine=cpu", "--keep-graphs", "--out", join(out, "cpu"));
+    expect(code).toBe(2);
+    expect(stderr).toContain("--keep-graphs: expected an engine that compiles graphs, got cpu; use engine: onnx");
+    expect(existsSync(join(out, "cpu"))).toBe(false);
+  }
 });
 
 for (const provider of providers) {
