@@ -63,7 +63,7 @@ What every engine refuses are gradients that TensorFlow.js itself gets wrong, wh
 ## Steps
 
 Small networks trained from the same parameters on the same batches, with Adam: largest relative difference of the losses from those of
-\`cpu\`, up to a step. \`nudged cpu\` is \`cpu\` from parameters each of which is moved by one unit in its last place: what a network makes of
+\`cpu\`, up to a step. \`nudged cpu\` is \`cpu\` from parameters each of which is moved by one unit in its last place (zeros, as biases are, stay all but zeros): what a network makes of
 rounding alone, below which agreement is chance.
 
 ${markdown(agreement(training))}
@@ -72,7 +72,8 @@ ${markdown(agreement(training))}
 
 Median of a step, forward, backward and update, and in brackets in parts of that of \`onnx\`. Engines take turns step by step, so that what
 slows the machine slows all. The first three networks are those above, of a few thousand numbers each: there, a step is what it costs to
-start an operation. The others are pre-LN transformers on 32 sentences of 32 tokens out of 4,000, without \`cpu\`, which takes a minute
+start an operation. TensorFlow computes without oneDNN, whose sums depend on the number of threads; \`TF_ENABLE_ONEDNN_OPTS=1\` turns
+it on. The others are pre-LN transformers on 32 sentences of 32 tokens out of 4,000, without \`cpu\`, which takes a minute
 a step there.
 
 ${markdown(times([...training, ...timed], engines.keys()))}
