@@ -39,6 +39,22 @@ ${new Date().toISOString().slice(0, 10)}, on ${machine.platform} with ${machine.
 
 ${markdown({ head: ["engine", "", "what it is, or what it lacks here"], rows: examined.map(({ name, works, detail }) => [name, works ? "works" : "not here", detail.replaceAll(/\S*\/(?=node_modules|scripts)/g, "")]) })}
 
+## Which one
+
+\`onnx\`, unless there is a reason: it is the fastest here at every size, and runs everywhere. \`tensorflow-gpu\` and the other providers of
+\`onnx\` are for networks whose matrix products outgrow a CPU. \`cpu\` is what to hold a doubtful number against. \`wasm\` needs no native code at
+all. \`tensorflow\` is \`tensorflow-gpu\` without the GPU: to try on a laptop what will run on one.
+
+## Time
+
+Median of a step, forward, backward and update, and in brackets in parts of that of \`onnx\`. Engines take turns step by step, so that what
+slows the machine slows all. The first three networks are those of the section on steps below, of a few thousand numbers each: there, a step is what it costs to
+start an operation. TensorFlow computes without oneDNN, whose sums depend on the number of threads; \`TF_ENABLE_ONEDNN_OPTS=1\` turns
+it on. The others are pre-LN transformers on 32 sentences of 32 tokens out of 4,000, without \`cpu\`, which takes a minute
+a step there.
+
+${markdown(times([...training, ...timed], engines.keys()))}
+
 ## Operations
 
 Each operation in plain float64 loops beside the same as an engine computes it, on random shapes and on hard ones: sizes of 0 and 1,
@@ -67,16 +83,6 @@ Small networks trained from the same parameters on the same batches, with Adam: 
 rounding alone, below which agreement is chance.
 
 ${markdown(agreement(training))}
-
-## Time
-
-Median of a step, forward, backward and update, and in brackets in parts of that of \`onnx\`. Engines take turns step by step, so that what
-slows the machine slows all. The first three networks are those above, of a few thousand numbers each: there, a step is what it costs to
-start an operation. TensorFlow computes without oneDNN, whose sums depend on the number of threads; \`TF_ENABLE_ONEDNN_OPTS=1\` turns
-it on. The others are pre-LN transformers on 32 sentences of 32 tokens out of 4,000, without \`cpu\`, which takes a minute
-a step there.
-
-${markdown(times([...training, ...timed], engines.keys()))}
 `;
 writeFileSync(new URL("../docs/engines.md", import.meta.url), text);
 console.log("wrote docs/engines.md; format it: npx prettier --write docs/engines.md");

@@ -45,9 +45,14 @@ export interface RefusedRun extends Pick<RunEstimate, "memory" | "availableBytes
 
 /** Times every kind of step this often, after one that compiles and warms up. */
 const repeats = 3;
+/** Seconds after which once is enough. */
+const long = 3;
 
-/** Estimates what the run of `config` costs. */
-export async function estimateRun(config: RunConfig): Promise<RunEstimate | RefusedRun> {
+/** Estimates what the run of `config` costs. `onTiming` hears before steps are taken, which may be long ones. */
+export async function estimateRun(
+  config: RunConfig,
+  onTiming: (memory: RunEstimate["memory"]) => void = () => {},
+): Promise<RunEstimate | RefusedRun> {
   const programBytes = residentBytes();
   const data = await loadData(config);
   const { laidOut, ...memory } = await estimateMemory(config, data, programBytes);
@@ -59,6 +64,7 @@ export async function estimateRun(config: RunConfig): Promise<RunEstimate | Refu
     if (!(error instanceof UserError)) throw error;
     return { memory, availableBytes: available, refusal: error.message };
   }
+  onTiming(memory);
   const training = await prepare(config, data, { laidOut });
   try {
     const { dataset, steps } = training;
@@ -118,13 +124,13 @@ async function meanOver(
   return sum / batches;
 }
 
-/** Median seconds that `act` takes, after a first time that does not count. */
+/** Median seconds that `act` takes, after a first time that does not count unless it was a long one. */
 async function timed(act: () => Promise<void>): Promise<number> {
   const seconds: number[] = [];
-  for (let i = 0; i <= repeats; i++) {
+  for (let i = 0; i <= repeats && !(seconds[0]! > long); i++) {
     const began = performance.now();
     await act();
     seconds.push((performance.now() - began) / 1000);
   }
-  return median(seconds.slice(1));
+  return median(seconds.length > 1 ? seconds.slice(1) : seconds);
 }

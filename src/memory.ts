@@ -233,7 +233,7 @@ export function checkMemory(
     .slice(0, 3)
     .map(({ name, bytes }) => `${name} ${memoryText(bytes)}`)
     .join(", ");
-  const need = `memory: this run needs ${least} ${memoryText(bytes)}, ${memoryText(more)} more than it has now, and ${memoryText(available)} are ${share < ofAll ? "its share beside the others (--jobs)" : "available"} (largest parts: ${largest})`;
+  const need = `memory: this run needs ${least} ${memoryText(bytes)}, and ${memoryText(residentBytes + available)} are ${share < ofAll ? "its share beside the others (--jobs)" : "available"} (largest parts: ${largest})`;
   if (more <= available) return `${need}: it may just fit`;
   if (more <= tooHigh * available) return `${need}: it may not fit`;
   throw new UserError(

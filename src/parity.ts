@@ -303,9 +303,8 @@ export function faultsOf(
   ];
 }
 
-/** Time of a step in parts of onnx's; the median where there are several networks. */
-export function speedRatio(trainings: readonly NetworkTraining[], engine: string): number {
-  const of = ({ engines }: NetworkTraining, name: string): number =>
-    engines.find((trained) => trained.engine === name)!.milliseconds;
-  return median(trainings.map((training) => of(training, engine) / of(training, "onnx")));
+/** Time of a step in parts of onnx's; NaN without a training. */
+export function speedRatio(training: NetworkTraining | undefined, engine: string): number {
+  const of = (name: string): number => training!.engines.find((trained) => trained.engine === name)!.milliseconds;
+  return training ? of(engine) / of("onnx") : NaN;
 }

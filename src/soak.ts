@@ -58,7 +58,7 @@ export interface SoakReport {
 
 /** How far the floor of resident memory may rise between the second and the last quarter: a tenth, for the allocators' fragments,
  *  and 32 MiB, for what V8 keeps of code and heap. Everything above that counts as a leak. */
-const allowedRise = (early: number): number => 0.1 * early + 32 * 2 ** 20;
+export const allowedRise = (early: number): number => 0.1 * early + 32 * 2 ** 20;
 /** What no process of these small networks needs. */
 const limitBytes = 3 * 2 ** 30;
 

@@ -198,12 +198,13 @@ async function runSoak(args: {
   json: boolean;
 }): Promise<number> {
   const { minutes, seed, first, quiet, json } = args;
-  if (!(minutes > 0)) throw new UserError(`--minutes: expected a number above 0, got ${minutes}`);
+  if (!(minutes >= 1 && minutes < Infinity))
+    throw new UserError(`--minutes: expected a number, at least 1: in less nothing shows; got ${minutes}`);
   for (const [name, value] of Object.entries({ seed, first }))
     if (!Number.isSafeInteger(value) || value < 0)
       throw new UserError(`--${name}: expected a whole number, at least 0, got ${value}`);
   const flags = [...(quiet ? ["--quiet"] : []), ...(json ? ["--json"] : [])];
-  const { returnsFreedMemory, soak, soakInChild } = await import("../soak.ts");
+  const { allowedRise, returnsFreedMemory, soak, soakInChild } = await import("../soak.ts");
   if (!returnsFreedMemory()) {
     const numbers = Object.entries({ minutes, seed, first }).flatMap(([name, value]) => [`--${name}`, String(value)]);
     return soakInChild([...numbers, ...flags]);
@@ -228,12 +229,15 @@ async function runSoak(args: {
           .map(([what, count]) => `${count} ${what}`)
           .join(", "),
       `resident MiB: ${mebibytes(report.startBytes)} at the start, ${mebibytes(report.maxBytes)} at most, ${mebibytes(report.endBytes)} at the end; ` +
-        `least after a network ${mebibytes(report.floorBytes.early)} in the second quarter, ${mebibytes(report.floorBytes.late)} in the last; ` +
-        `slope ${(report.slopeBytesPerHour / 2 ** 20).toFixed(1)} MiB an hour`,
+        `least after a network ${mebibytes(report.floorBytes.early)} in the second quarter, ${mebibytes(report.floorBytes.late)} in the last`,
       `arrays that TensorFlow.js holds: ${report.arrays.early} in the second quarter, ${report.arrays.late} in the last`,
     ].join("\n"),
   );
-  if (report.failure === undefined) return exitCodes.done;
+  if (report.failure === undefined) {
+    const allowed = mebibytes(report.floorBytes.early + allowedRise(report.floorBytes.early));
+    if (!quiet && !json) console.log(`passes: memory has not grown (up to ${allowed} MiB would count as noise)`);
+    return exitCodes.done;
+  }
   console.error(report.failure);
   return exitCodes.failure;
 }

@@ -83,7 +83,7 @@ async function compare(
         `errors: of ${count} operations on random and hard shapes, against float64, in parts of the largest number\n` +
         `loss: largest relative difference from cpu in ${steps} steps of ${training.map(({ network }) => network).join(", ")}\n` +
         `refused: cases that an engine does not compute and says so; --all lists them\n` +
-        `time: a step in parts of onnx's, median of these small networks, at a load of ${load.toFixed(1)}`,
+        `time: a step of the ${training[0]!.network} in parts of onnx's, at a load of ${load.toFixed(1)}`,
     );
     const faults = [...operations].flatMap(([name, parities]) =>
       faultsOf(name, parities, training).map((fault) => `${name}: ${fault}`),

@@ -10,7 +10,7 @@ export function estimateText(estimate: RunEstimate | RefusedRun): string {
   const { engine, parts, bytes, isComplete, residentBytes } = memory;
   const total = isComplete
     ? `about ${memoryText(bytes)} of memory at most (engine ${engine})`
-    : `at least ${memoryText(bytes)} of memory: what engine ${engine} itself needs is not known`;
+    : `at least ${memoryText("seenBytes" in estimate ? Math.max(bytes, estimate.seenBytes) : bytes)} of memory: what engine ${engine} itself needs is not known`;
   const rows = parts
     .filter(({ bytes: part }) => part >= 2 ** 19) // what would be 0 MiB
     .map(({ name, bytes: part }) => [name, memoryText(part), `${Math.round((100 * part) / bytes)} %`]);

@@ -28,9 +28,11 @@ export function summary(
     name,
     error(worst(parities, "forward")),
     error(worst(parities, "gradient")),
-    distance(Math.max(...training.map((network) => differencesOf(network, name).at(-1)!))),
+    name === [...operations.keys()][0]
+      ? "reference"
+      : distance(Math.max(...training.map((network) => differencesOf(network, name).at(-1)!))),
     String(parities.reduce((sum, { refused }) => sum + refused.length, 0)),
-    speedRatio(training, name).toFixed(1),
+    speedRatio(training[0], name).toFixed(1),
   ]);
   return { head: ["engine", "worst forward error", "worst gradient error", "loss", "refused", "time"], rows };
 }
@@ -74,7 +76,7 @@ export function times(training: readonly NetworkTraining[], engines: Iterable<st
         const trained = network.engines.find((side) => side.engine === engine);
         if (!trained) return "-";
         const { milliseconds } = trained;
-        return `${Number(milliseconds.toPrecision(3))} ms (${speedRatio([network], engine).toPrecision(3)})`;
+        return `${Number(milliseconds.toPrecision(3))} ms (${speedRatio(network, engine).toPrecision(3)})`;
       }),
     ]),
   };

@@ -10,7 +10,11 @@ export const train = verb({
   options: {
     afresh: { type: "boolean", default: false, describe: "run again what is finished or begun" },
     "keep-graphs": keepGraphs,
-    estimate: { type: "boolean", default: false, describe: "print memory and time instead of training" },
+    estimate: {
+      type: "boolean",
+      default: false,
+      describe: "print memory and time, from a few steps, and write nothing",
+    },
   },
   examples: [
     ["fathom train configs/debug.yaml", "a small run; the same command continues an interrupted one"],
@@ -31,7 +35,10 @@ export const train = verb({
     if (estimate) {
       const { estimateRun } = await import("../estimate.ts");
       const { estimateText } = await import("./estimate-text.ts");
-      const found = await estimateRun(config);
+      const { memoryText } = await import("../report/cost-text.ts");
+      const found = await estimateRun(config, ({ bytes }) =>
+        say(`timing a few steps, beside ${memoryText(bytes)} of memory; nothing is written ...`),
+      );
       if ("warning" in found) say(found.warning!);
       print({ quiet, json }, found, () => estimateText(found));
       if ("refusal" in found) throw new UserError(found.refusal);
@@ -49,7 +56,8 @@ export const train = verb({
         onProgress: (progress) => view.update(run.id, progress),
       });
       view.stop();
-      if (result.finishedBefore) say("this run is finished; --afresh runs it again");
+      if (result.finishedBefore)
+        say(`this run is finished; --afresh runs it again${flags["keep-graphs"] ? ", and keeps its graphs" : ""}`);
       if (result.status === "interrupted") say("interrupted; the state is saved, the same command goes on from it");
       if (json) console.log(JSON.stringify(result));
       else if (!quiet) console.log(resultLine(result));

@@ -32,10 +32,8 @@ export const providers: readonly Provider[] = [
     lowered: ["FusedMatMul"],
     halts: false,
     advice:
-      "needs Linux on x64 with an NVIDIA driver, the CUDA (12, by the README of onnxruntime-node) and cuDNN that it is " +
-      "linked with, and its libraries, which npm's package leaves out and whose download package.json forbids " +
-      "(allowScripts): " +
-      "`ONNXRUNTIME_NODE_INSTALL=1 node node_modules/onnxruntime-node/script/install.js` gets them from nuget.org",
+      "comes with `ONNXRUNTIME_NODE_INSTALL=1 node node_modules/onnxruntime-node/script/install.js`, which downloads it from " +
+      "nuget.org, and needs Linux on x64, an NVIDIA driver, CUDA 12 and cuDNN (docs/gpu.md)",
   },
   {
     name: "webgpu",
