@@ -63,8 +63,10 @@ test("a run that cannot fit is refused before it begins, and recorded as failed"
   });
   const estimated = await fathom("train", debug, ...huge, "--estimate", "--out", join(out, "none"));
   expect(estimated.code).toBe(2);
-  expect(stripVTControlCharacters(estimated.stdout)).toMatch(/^about \d{4,}\.\d GiB of memory at most .*\npart +memory +share\n/);
-  expect(estimated.stderr).toContain("fathom: memory: this run needs about");
+  expect(stripVTControlCharacters(estimated.stdout)).toMatch(
+    /^about \d{4,}\.\d GiB of memory at most .*\npart +memory +share\n/,
+  );
+  expect(estimated.stderr).toContain("memory: this run needs about");
   expect(existsSync(join(out, "none"))).toBe(false);
 });
 
