@@ -106,9 +106,11 @@ export async function openRun(
   }
 }
 
-function checkpointAt(runDir: string, step: number | undefined): string {
+/** Folder of the run's checkpoint of `step`; where none is given the newest or the best, as `preferred` says, and where there is
+ *  none the other. */
+export function checkpointAt(runDir: string, step: number | undefined, preferred: "step" | "best" = "step"): string {
   if (step === undefined) {
-    const newest = findCheckpoint(runDir, "step") ?? findCheckpoint(runDir, "best");
+    const newest = findCheckpoint(runDir, preferred) ?? findCheckpoint(runDir, preferred === "step" ? "best" : "step");
     if (newest === undefined)
       throw new UserError(`${runDir}: expected a run with a checkpoint, got none; train it first`);
     return newest;

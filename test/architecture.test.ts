@@ -25,8 +25,10 @@ const leaves = [
 const mains = [
   "bench.ts",
   "build.ts",
+  "decode.ts",
   "estimate.ts",
   "evaluate.ts",
+  "evaluate-translation.ts",
   "inspect.ts",
   "measure.ts",
   "memory.ts",
@@ -35,6 +37,7 @@ const mains = [
   "run.ts",
   "samples.ts",
   "soak.ts",
+  "translate.ts",
   "verify.ts",
 ];
 

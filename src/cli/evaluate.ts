@@ -1,10 +1,11 @@
-// `fathom evaluate`: metrics of a trained model of images.
+// `fathom evaluate`: metrics of a trained model of images, scores of a trained transformer.
 
+import type { TranslationEvaluation } from "../evaluate-translation.ts";
 import { exitCodes, findFolder, print, verb } from "./verb.ts";
 
 export const evaluate = verb({
   usage: "evaluate <run> [metrics..]",
-  summary: "metrics of a trained VAE or GAN: likelihood, Parzen window, Fréchet distance ...",
+  summary: "BLEU and chrF of a transformer; likelihood, Parzen window, Fréchet distance ... of a VAE or GAN",
   positionals: {
     run: { type: "string", demandOption: true, describe: "a run's folder, or its path below --out" },
     metrics: {
@@ -15,7 +16,7 @@ export const evaluate = verb({
     },
   },
   options: {
-    split: { choices: ["test", "dev"] as const, default: "test" as const, describe: "whose images" },
+    split: { choices: ["test", "dev"] as const, default: "test" as const, describe: "whose images or pairs" },
     importanceSamples: {
       type: "number",
       requiresArg: true,
@@ -26,8 +27,22 @@ export const evaluate = verb({
       requiresArg: true,
       describe: "generated images that are compared with real ones; metrics.images of the run if not given",
     },
+    beam: { type: "number", default: 5, requiresArg: true, describe: "of a transformer: hypotheses kept of a text" },
+    lengthPenalty: {
+      type: "number",
+      default: 0.6,
+      requiresArg: true,
+      describe: "of a transformer: see `fathom translate`",
+    },
+    pairs: {
+      type: "number",
+      requiresArg: true,
+      describe: "of a transformer: the first of each direction; all if not given",
+    },
+    step: { type: "number", requiresArg: true, describe: "of a transformer: its checkpoint; the best if not given" },
   },
   examples: [
+    ["fathom evaluate results/translate/runs/<id>", "the test split, translated and scored as sacreBLEU does"],
     ["fathom evaluate results/vae-mnist/runs/<id>", "what its configuration measures at the end"],
     [
       "fathom evaluate results/vae-mnist/runs/<id> importance-weighted-nll --importance-samples 500",
@@ -35,9 +50,11 @@ export const evaluate = verb({
     ],
     ["fathom evaluate results/gan-mnist/runs/<id> parzen frechet-distance --json", "two metrics, for machines"],
   ],
-  async run({ run, metrics, split, importanceSamples, images, out, quiet, json }) {
+  async run({ run, metrics, split, importanceSamples, images, out, quiet, json, ...ofTranslation }) {
     const { UserError } = await import("../errors.ts");
     const { evaluateRun } = await import("../evaluate.ts");
+    const { isKind } = await import("../config/schema.ts");
+    const { readConfig } = await import("../runs/run-folder.ts");
     const { progressView } = await import("./progress.ts");
     const { interruption } = await import("./run-one.ts");
     const { table } = await import("./table.ts");
@@ -48,18 +65,33 @@ export const evaluate = verb({
     for (const [name, value, most] of bounded)
       if (value !== undefined && !(Number.isInteger(value) && value >= 1 && value <= most))
         throw new UserError(`--${name}: expected a whole number from 1 to ${most}, got ${value}`);
+    const runDir = findFolder(run, out);
+    const isTranslation = isKind(readConfig(runDir), "transformer");
+    if (isTranslation && metrics.length > 0)
+      throw new UserError(
+        `expected no metrics for a transformer, whose scores are always the same, got ${metrics.join(", ")}`,
+      );
     const view = progressView(quiet || json);
     const interrupt = interruption();
     const idle = { step: 0, steps: 1, loss: NaN, gradientNorm: NaN, stepsPerSecond: NaN, secondsLeft: NaN };
+    const onProgress = (doing: string, share: number): void =>
+      view.update(doing, { ...idle, step: share, doing: `${Math.floor(100 * share)} %` });
+    const { signal } = interrupt;
     try {
-      const result = await evaluateRun(findFolder(run, out), {
+      if (isTranslation) {
+        const { evaluateTranslation } = await import("../evaluate-translation.ts");
+        const result = await evaluateTranslation(runDir, { ...ofTranslation, split, signal, onProgress });
+        view.stop();
+        print({ quiet, json }, result, () => translationText(result, table));
+        return exitCodes.done;
+      }
+      const result = await evaluateRun(runDir, {
         names: metrics,
         split,
         importanceSamples,
         images,
-        signal: interrupt.signal,
-        onProgress: (doing, share) =>
-          view.update(doing, { ...idle, step: share, doing: `${Math.floor(100 * share)} %` }),
+        signal,
+        onProgress,
       });
       view.stop();
       const rows = result.evaluated.flatMap(({ values }) =>
@@ -88,3 +120,32 @@ export const evaluate = verb({
     }
   },
 });
+
+/** A row a direction; what the scores are called is said once. */
+function translationText(
+  { runDir, step, split, beam, lengthPenalty, scores, file, translations }: TranslationEvaluation,
+  table: (head: readonly string[], rows: readonly (readonly string[])[]) => string,
+): string {
+  const names = [...new Set(scores.map(({ name }) => name))];
+  const rows = [...new Set(scores.map(({ direction }) => direction))].map((direction) => {
+    const of = scores.filter((score) => score.direction === direction);
+    return [
+      direction,
+      String(of[0]!.pairs),
+      ...names.map((name) => of.find((score) => score.name === name)!.value.toFixed(1)),
+    ];
+  });
+  const signatures = names.map((name) => {
+    const all = new Set(
+      scores.filter((score) => score.name === name && score.signature).map(({ signature }) => signature),
+    );
+    return `${name}: ${[...all].join(" or ")}`;
+  });
+  return [
+    `${runDir}, step ${step}, ${split}, beam ${beam}, length penalty ${lengthPenalty}`,
+    table(["direction", "pairs", ...names], rows),
+    ...signatures,
+    "all: the mean over directions; copy: the source, taken for a translation",
+    `written to ${file}; the translations are in ${translations}`,
+  ].join("\n");
+}

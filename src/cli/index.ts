@@ -15,4 +15,5 @@ export { sample } from "./sample.ts";
 export { status } from "./status.ts";
 export { sweep } from "./sweep.ts";
 export { train } from "./train.ts";
+export { translate } from "./translate.ts";
 export { verify } from "./verify.ts";

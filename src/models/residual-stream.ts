@@ -53,13 +53,19 @@ export function openStream(options: StreamOptions, stack: string, x: Tensor): Re
   return { ...written, [stack]: opened };
 }
 
-/** A layer of a stack as a stage: its sublayers in their order, each a branch of the residual stream. */
+/** A layer of a stack as a stage: its sublayers in their order, each a branch of the residual stream. A sublayer may `write`
+ *  carry entries of its own. `variant` is what the stage's key calls sublayers other than those of training. */
 export function layerStage(
   options: StreamOptions,
   stack: string,
   layer: number,
   reads: readonly string[],
-  sublayers: (carry: Tensors, context: StageContext) => Partial<Record<Sublayer, Transform>>,
+  sublayers: (
+    carry: Tensors,
+    context: StageContext,
+    write: (name: string, x: Tensor) => void,
+  ) => Partial<Record<Sublayer, Transform>>,
+  variant?: string,
 ): Stage {
   const scheme = schemeOf(options);
   const { heads, activation, dropout } = options;
@@ -74,18 +80,20 @@ export function layerStage(
     ...places.map((place) => scope(place.sublayer, sublayerParameters(options, place))),
     ...places.map((place) => schemeParameters(options, place)),
   );
-  const name = `${stack}/${String(layer).padStart(2, "0")}`;
+  const name = layerName(stack, layer);
+  const kind = `${variant ? `${variant} of ` : ""}${stack} layer`;
   return {
     name,
     stack,
     layer,
-    key: `${stack} layer ${JSON.stringify({ ...codeOf(options, places), heads, activation, dropout })}`,
+    key: `${kind} ${JSON.stringify({ ...codeOf(options, places), heads, activation, dropout })}`,
     parameters: placed(name, shapes),
     reads: [...reads, ...recalled(scheme, places)],
     constants: Object.assign({}, ...places.map((place) => constantsOf(scheme, place))) as Record<string, number>,
     apply(p, carry, context) {
       const remembered: Record<string, Tensor> = {};
-      const transforms = sublayers(carry, context);
+      const besideStream: Record<string, Tensor> = {};
+      const transforms = sublayers(carry, context, (name, x) => void (besideStream[name] = x));
       const at = (place: Place, layerInput: Tensor): Here =>
         hereAt(options, place, p, carry, context, remembered, layerInput);
       const written = carry[stack]!;
@@ -113,10 +121,47 @@ export function layerStage(
         x = context.tap(sublayer, "stream", connected);
       }
       context.reading("layer", "angular-distance", () => angularDistance(layerInput, x));
-      return { ...remembered, [stack]: context.tap("layer", "stream", x) };
+      return { ...remembered, ...besideStream, [stack]: context.tap("layer", "stream", x) };
     },
   };
 }
+
+/** A stage that does part of a sublayer, ahead of the stream: what depends on `input` alone, as cross-attention's keys and
+ *  values do on the encoder's output. `apply` gets the sublayer's parameters and what the scheme puts within it, which may use
+ *  the scheme's norms, parameters and constants there; there is no stream to recall anything from, and `input` stands for
+ *  what entered the layer, of which schemes may want the width. */
+export function aheadStage(
+  options: StreamOptions,
+  at: { readonly stack: string; readonly layer: number; readonly sublayer: Sublayer },
+  { input, variant }: { readonly input: string; readonly variant: string },
+  apply: (input: Tensor, p: Tensors, inside: InsideAttention & InsideFeedForward) => Record<string, Tensor>,
+): Stage {
+  const { stack, layer, sublayer } = at;
+  const scheme = schemeOf(options);
+  const place: Place = { network: options, stack, layer, sublayer };
+  const shapes = { ...scope(sublayer, sublayerParameters(options, place)), ...schemeParameters(options, place) };
+  const prefix = layerName(stack, layer);
+  const absent = (entry: string): never => {
+    throw new Error(`residual scheme ${scheme.name}: ${sublayer} of ${prefix} asks for ${entry} ahead of the stream`);
+  };
+  return {
+    name: `${prefix}/${sublayer}`,
+    stack,
+    layer,
+    key: `${variant} of ${stack} ${JSON.stringify({ ...codeOf(options, [place]), sublayer, heads: options.heads })}`,
+    parameters: placed(prefix, shapes),
+    reads: [input],
+    constants: constantsOf(scheme, place),
+    apply(p, carry, context) {
+      const here = hereAt(options, place, p, carry, context, {}, carry[input]!);
+      const inside = scheme.inside?.({ ...here, recall: absent, remember: absent }) ?? {};
+      return apply(carry[input]!, under(p, sublayer), inside);
+    },
+  };
+}
+
+/** `encoder/03` */
+const layerName = (stack: string, layer: number): string => `${stack}/${String(layer).padStart(2, "0")}`;
 
 /** The feed-forward sublayer with the parameters `p`, dropout on its hidden layer: [..., D] -> [..., D]. Offers `dead-units` as
  *  {@link offerDeadUnits} does. */

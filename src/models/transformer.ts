@@ -40,37 +40,55 @@ export function transformer(options: TransformerOptions): Player[] {
   return [{ name: "model", stages: stagesOf(options), ...profile, scalars: ["loss", "nll"], output: "decoder" }];
 }
 
-function stagesOf(options: TransformerOptions): Stage[] {
-  const { depth } = options;
-  const layers = (count: number, make: (layer: number) => Stage): Stage[] =>
-    Array.from({ length: count }, (_, l) => make(l));
-  return [
-    embedStage(options, "source", "encoder"),
-    ...layers(depth.encoder, (layer) => encoderLayer(options, layer)),
-    ...endStage(options, "encoder"),
-    embedStage(options, "target", "decoder"),
-    ...layers(depth.decoder, (layer) => decoderLayer(options, layer)),
-    ...endStage(options, "decoder"),
-    outputStage(options),
-  ];
+const stagesOf = (options: TransformerOptions): Stage[] => [
+  ...encoderStages(options),
+  ...decoderStages(options),
+  outputStage(options),
+];
+
+/** From `source` and `sourceMask` to the encoder's output. */
+export const encoderStages = (options: TransformerOptions): Stage[] => [
+  embedStage(options, "source", "encoder"),
+  ...Array.from({ length: options.depth.encoder }, (_, layer) => encoderLayer(options, layer)),
+  ...endStage(options, "encoder"),
+];
+
+/** From `target` and the encoder's output to the stream that the output projection reads. */
+export const decoderStages = (options: TransformerOptions): Stage[] => [
+  embedStage(options, "target", "decoder"),
+  ...Array.from({ length: options.depth.decoder }, (_, layer) => decoderLayer(options, layer)),
+  ...endStage(options, "decoder"),
+];
+
+/** Positions that do not count from 0: [B, L, D] from what else the stage reads. */
+export interface OwnPositions {
+  /** What they are called in the stage's key. */
+  readonly name: string;
+  readonly reads: readonly string[];
+  of(carry: Tensors): Tensor;
 }
 
 /** x_0 = sqrt(D) E[ids] + positions, with dropout. E starts as N(0, 1/D), so that scaled rows have unit variance. Where
  *  the output shares E, logits start with unit variance as well, and the loss half a nat above ln V. */
-function embedStage(options: TransformerOptions, ids: "source" | "target", stack: Stack): Stage {
+export function embedStage(
+  options: TransformerOptions,
+  ids: "source" | "target",
+  stack: Stack,
+  positions?: OwnPositions,
+): Stage {
   const { width, dropout } = options;
   const residual = schemeOf(options).name;
   return {
     name: `embedding/${ids}`,
     stack: "embedding",
     layer: "",
-    key: `embed ${JSON.stringify({ ids, dropout, residual })}`,
+    key: `embed ${JSON.stringify({ ids, dropout, residual, positions: positions?.name })}`,
     parameters: { table: embedding(options, ids) },
-    reads: [ids],
+    reads: [ids, ...(positions?.reads ?? [])],
     apply(p, carry, context) {
       const ids_BL = carry[ids]!;
       const scaled = tf.mul(embeddingLookup(p["table"]!, ids_BL), Math.sqrt(width));
-      const x_BLD = tf.add(scaled, sinusoidalPositions(ids_BL.shape[1]!, width));
+      const x_BLD = tf.add(scaled, positions ? positions.of(carry) : sinusoidalPositions(ids_BL.shape[1]!, width));
       return openStream(options, stack, context.tap(ids, "stream", withDropout(x_BLD, "embedding", dropout, context)));
     },
   };
@@ -138,35 +156,51 @@ function attend(
   return multiHeadAttention(x_BTD, memory_BSD, p, { heads, mask, inside, observe, ...drop });
 }
 
-/** Logits and loss: cross-entropy in nats, averaged over the targets that are no padding. Logits are x W + b, and s (x W)
- *  with a factor s for each word, stored as s / sqrt(D), where the scheme has one. */
-function outputStage(options: TransformerOptions): Stage {
-  const { width, vocabulary, labelSmoothing, tiedEmbeddings } = options;
+/** The output projection: logits are x W + b, and s (x W) with a factor s for each word, stored as s / sqrt(D), where the
+ *  scheme has one. `weights` are W with that factor in it, [D, V], and b [V]. */
+export function outputProjection(options: TransformerOptions): {
+  readonly parameters: Record<string, ParameterSpec>;
+  weights(p: Tensors): { weight_DV: Tensor; bias_V: Tensor };
+} {
+  const { width, vocabulary, tiedEmbeddings } = options;
   const tied = tiedEmbeddings !== "none";
   const { outputGain, unitSphere, unbiasedLinear } = schemeOf(options);
   const { weight, bias } = linearParameters(width, vocabulary, outputGain) as Record<"weight" | "bias", ParameterShape>;
   const projection = "output/projection";
-  const parameters: Record<string, ParameterSpec> = {
-    weight: tied
-      ? embedding(options, "target")
-      : { ...weight, path: `${projection}/weight`, ...(unitSphere && { unitNorm: 0 }) },
-    ...(!unbiasedLinear && { bias: { ...bias, path: `${projection}/bias` } }),
-    ...(unitSphere && { scale: { ...constant([vocabulary], 1 / Math.sqrt(width)), path: `${projection}/scale` } }),
+  return {
+    parameters: {
+      weight: tied
+        ? embedding(options, "target")
+        : { ...weight, path: `${projection}/weight`, ...(unitSphere && { unitNorm: 0 }) },
+      ...(!unbiasedLinear && { bias: { ...bias, path: `${projection}/bias` } }),
+      ...(unitSphere && { scale: { ...constant([vocabulary], 1 / Math.sqrt(width)), path: `${projection}/scale` } }),
+    },
+    weights(p) {
+      const unscaled_DV = tied ? tf.transpose(p["weight"]!) : p["weight"]!;
+      return {
+        weight_DV: p["scale"] ? tf.mul(unscaled_DV, tf.mul(p["scale"], Math.sqrt(width))) : unscaled_DV,
+        bias_V: p["bias"] ?? tf.zeros([vocabulary]),
+      };
+    },
   };
+}
+
+/** Logits and loss: cross-entropy in nats, averaged over the targets that are no padding. */
+function outputStage(options: TransformerOptions): Stage {
+  const { width, labelSmoothing, tiedEmbeddings } = options;
+  const projection = outputProjection(options);
   return {
     name: "output",
     stack: "output",
     layer: "",
-    key: `output ${JSON.stringify({ tied, labelSmoothing })}`,
-    parameters,
+    key: `output ${JSON.stringify({ tied: tiedEmbeddings !== "none", labelSmoothing })}`,
+    parameters: projection.parameters,
     reads: ["decoder", "labels", "labelWeights"],
     apply(p, carry, { training }) {
       const x_ND = tf.reshape(carry["decoder"]!, [-1, width]);
       const labels_N = tf.reshape(carry["labels"]!, [-1]);
       const weights_N = tf.reshape(carry["labelWeights"]!, [-1]);
-      const unscaled_DV = tied ? tf.transpose(p["weight"]!) : p["weight"]!;
-      const weight_DV = p["scale"] ? tf.mul(unscaled_DV, tf.mul(p["scale"], Math.sqrt(width))) : unscaled_DV;
-      const bias_V = p["bias"] ?? tf.zeros([vocabulary]);
+      const { weight_DV, bias_V } = projection.weights(p);
       const count = tf.sum(weights_N);
       const score = (smoothing: number): Tensor =>
         tf.div(tf.sum(tf.mul(linearCrossEntropy(x_ND, weight_DV, bias_V, labels_N, smoothing), weights_N)), count);

@@ -32,8 +32,7 @@ export interface InsideAttention {
 }
 
 /** Multi-head attention (Vaswani et al. 2017, section 3.2): queries from `x_BTD`, keys and values from `memory_BSD`
- *  (the same tensor for self-attention). `mask` broadcasts to [B, H, T, S]; dropout factors, if any, have that shape.
- *  Projections that read the same tensor are one matrix product over their concatenated weights. */
+ *  (the same tensor for self-attention). `mask` broadcasts to [B, H, T, S]; dropout factors, if any, have that shape. */
 export function multiHeadAttention(
   x_BTD: Tensor,
   memory_BSD: Tensor,
@@ -47,34 +46,70 @@ export function multiHeadAttention(
     observe?(q_BHTK: Tensor, k_BHSK: Tensor): void;
   },
 ): Tensor {
-  const [batch, length, width] = x_BTD.shape as [number, number, number];
-  const { heads, inside = {} } = options;
-  const unchanged = (x: Tensor): Tensor => x;
-  const { projected = unchanged, heads: mixed = unchanged, joined = unchanged } = inside;
-  const project = (input_BLD: Tensor, names: readonly string[]): Tensor[] => {
-    const parts = names.length;
-    const weight = tf.concat(
-      names.map((name) => p[`${name}/weight`]!),
-      1,
-    );
-    const biases = names.flatMap((name) => p[`${name}/bias`] ?? []);
-    const joint = linear(input_BLD, weight, biases.length ? tf.concat(biases, 0) : undefined);
-    // [B, L, parts, H, K] -> [parts, B, H, L, K]: every part contiguous, so that splitting is cheap.
-    const parted = tf.transpose(
-      tf.reshape(joint, [batch, input_BLD.shape[1]!, parts, heads, width / heads]),
-      [2, 0, 3, 1, 4],
-    );
-    // TensorFlow.js cannot differentiate unstack into one part.
-    return parts === 1 ? [tf.squeeze(parted, [0])] : tf.unstack(parted, 0);
-  };
+  const { heads, inside } = options;
   const [q, k, v] =
     x_BTD === memory_BSD
-      ? project(x_BTD, ["query", "key", "value"])
-      : [...project(x_BTD, ["query"]), ...project(memory_BSD, ["key", "value"])];
-  const [q_BHTK, k_BHSK] = [projected(q!, "query"), projected(k!, "key")];
-  options.observe?.(q_BHTK, k_BHSK);
-  const o_BHTK = scaledDotProductAttention(q_BHTK, k_BHSK, projected(v!, "value"), options.mask, options.dropout);
-  const o_BTD = tf.reshape(tf.transpose(mixed(o_BHTK), [0, 2, 1, 3]), [batch, length, width]);
+      ? projectHeads(x_BTD, ["query", "key", "value"], p, { heads, inside })
+      : [
+          ...projectHeads(x_BTD, ["query"], p, { heads, inside }),
+          ...projectHeads(memory_BSD, ["key", "value"], p, { heads, inside }),
+        ];
+  options.observe?.(q!, k!);
+  return attendHeads(q!, k!, v!, p, { ...options, positions: x_BTD.shape.slice(0, -1) });
+}
+
+/** The first half of {@link multiHeadAttention}: queries, keys or values of one input, those of `names`, with what stands
+ *  `inside` on them: [B, L, D] -> [B, H, L, K] each. They are one matrix product over their concatenated weights. Rows [B, D]
+ *  are one position each, [B, H, 1, K]: heads lie side by side then, and products by themselves cost less than joining weights. */
+export function projectHeads(
+  input: Tensor,
+  names: readonly ("query" | "key" | "value")[],
+  p: Tensors,
+  { heads, inside }: { readonly heads: number; readonly inside?: InsideAttention | undefined },
+): Tensor[] {
+  const placed = (x_BHLK: Tensor, which: "query" | "key" | "value"): Tensor =>
+    inside?.projected?.(x_BHLK, which) ?? x_BHLK;
+  const width = input.shape.at(-1)!;
+  const [batch, length] = input.shape as [number, number];
+  if (input.shape.length === 2)
+    return names.map((name) => {
+      const x_BD = linear(input, p[`${name}/weight`]!, p[`${name}/bias`]);
+      return placed(tf.reshape(x_BD, [batch, heads, 1, width / heads]), name);
+    });
+  const parts = names.length;
+  const weight = tf.concat(
+    names.map((name) => p[`${name}/weight`]!),
+    1,
+  );
+  const biases = names.flatMap((name) => p[`${name}/bias`] ?? []);
+  const joint = linear(input, weight, biases.length ? tf.concat(biases, 0) : undefined);
+  // [B, L, parts, H, K] -> [parts, B, H, L, K]: every part contiguous, so that splitting is cheap.
+  const parted = tf.transpose(tf.reshape(joint, [batch, length, parts, heads, width / heads]), [2, 0, 3, 1, 4]);
+  // TensorFlow.js cannot differentiate unstack into one part.
+  const split = parts === 1 ? [tf.squeeze(parted, [0])] : tf.unstack(parted, 0);
+  return split.map((x_BHLK, i) => placed(x_BHLK, names[i]!));
+}
+
+/** The second half: what queries find among keys and values, [B, H, T, K] and [B, H, S, K] -> [...positions, D], where `positions`
+ *  are [B, T], or [B] of one query a row. */
+export function attendHeads(
+  q_BHTK: Tensor,
+  k_BHSK: Tensor,
+  v_BHSK: Tensor,
+  p: Tensors,
+  options: {
+    readonly positions: readonly number[];
+    readonly mask: Tensor;
+    readonly dropout?: Tensor;
+    readonly inside?: InsideAttention | undefined;
+  },
+): Tensor {
+  const [, heads, , headWidth] = q_BHTK.shape as [number, number, number, number];
+  const unchanged = (x: Tensor): Tensor => x;
+  const { heads: mixed = unchanged, joined = unchanged } = options.inside ?? {};
+  const o_BHTK = mixed(scaledDotProductAttention(q_BHTK, k_BHSK, v_BHSK, options.mask, options.dropout));
+  const o_BTHK = options.positions.length === 1 ? o_BHTK : tf.transpose(o_BHTK, [0, 2, 1, 3]);
+  const o_BTD = tf.reshape(o_BTHK, [...options.positions, heads * headWidth]);
   return linear(joined(o_BTD), p["out/weight"]!, p["out/bias"]);
 }
 

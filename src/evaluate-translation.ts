@@ -1,0 +1,127 @@
+// Scores of a trained transformer: a split is translated, direction by direction, and compared with its references.
+import { join } from "node:path";
+import { stringify } from "csv-stringify/sync";
+import { translationOf } from "./build.ts";
+import { loadTranslationData } from "./data/batches.ts";
+import { corpusBleu, bleuSignature } from "./metrics/translation/bleu.ts";
+import { chrfSignature, corpusChrf } from "./metrics/translation/chrf.ts";
+import { availableTokenizer } from "./metrics/translation/tokenize.ts";
+import { ensureFolder, writeWhole } from "./runs/files.ts";
+import { readConfig } from "./runs/run-folder.ts";
+import { openTranslator, translateTexts } from "./translate.ts";
+
+/** A score of a direction, or of all: the mean over directions, in which each counts the same. */
+export interface TranslationScore {
+  /** `en-fr`; `all` for the mean. */
+  readonly direction: string;
+  /** BLEU, chrF2, chrF2++; `copy/chrF2` is that of the source itself, taken for a translation. */
+  readonly name: string;
+  /** 0 to 100. */
+  readonly value: number;
+  /** sacreBLEU's; empty for a mean. */
+  readonly signature: string;
+  /** Pairs it was made of. */
+  readonly pairs: number;
+}
+
+/** What `evaluateTranslation` found and where it was written. */
+export interface TranslationEvaluation {
+  readonly runDir: string;
+  readonly step: number;
+  readonly split: "dev" | "test";
+  readonly beam: number;
+  readonly lengthPenalty: number;
+  readonly scores: readonly TranslationScore[];
+  /** The scores as a table. */
+  readonly file: string;
+  /** Sources, references and translations, a line each. */
+  readonly translations: string;
+}
+
+/** Pairs that are translated before progress is told. */
+const CHUNK = 64;
+
+/** Translates a split in every direction of the run and scores it: `<runDir>/evaluation-<split>.csv`, and the translations in
+ *  `<runDir>/samples/translations-<split>.jsonl`. */
+export async function evaluateTranslation(
+  runDir: string,
+  options: {
+    readonly split: "dev" | "test";
+    readonly beam: number;
+    readonly lengthPenalty: number;
+    /** Pairs of each direction; all if not given. */
+    readonly pairs?: number | undefined;
+    readonly step?: number | undefined;
+    readonly signal: AbortSignal;
+    readonly onProgress?: (doing: string, share: number) => void;
+  },
+): Promise<TranslationEvaluation> {
+  const { split, beam, lengthPenalty, signal, onProgress } = options;
+  const config = translationOf(readConfig(runDir), runDir);
+  const data = await loadTranslationData({ ...config.data, batch: config.train.batch, seed: config.seed });
+  const opened = await openTranslator(runDir, { step: options.step, signal });
+  const scores: TranslationScore[] = [];
+  const lines: string[] = [];
+  try {
+    for (const [d, { name, target }] of data.directions.entries()) {
+      const examples = data.examples(split, name).slice(0, options.pairs);
+      if (examples.length === 0) continue;
+      const hypotheses: string[] = [];
+      while (hypotheses.length < examples.length) {
+        onProgress?.(name, (d + hypotheses.length / examples.length) / data.directions.length);
+        const chunk = examples.slice(hypotheses.length, hypotheses.length + CHUNK).map(({ source }) => source);
+        const found = await translateTexts(opened, chunk, target, { beam, lengthPenalty });
+        hypotheses.push(...found.map(([best]) => best!.text));
+      }
+      const references = examples.map((example) => example.target);
+      const sources = examples.map(({ source }) => source);
+      scores.push(...scoresOf(name, target, { hypotheses, references, sources }));
+      for (const [i, { id, source, target: reference }] of examples.entries())
+        lines.push(JSON.stringify({ direction: name, id, source, reference, translation: hypotheses[i] }));
+    }
+  } finally {
+    await opened.dispose();
+  }
+  scores.push(...meansOf(scores));
+  const { step } = opened;
+  const file = join(runDir, `evaluation-${split}.csv`);
+  const columns = ["step", "split", "beam", "lengthPenalty", "direction", "name", "value", "pairs", "signature"];
+  const rows = scores.map(({ direction, name, value, pairs, signature }) =>
+    [step, split, beam, lengthPenalty, direction, name, value, pairs, signature].map(String),
+  );
+  writeWhole(file, stringify([columns, ...rows]));
+  ensureFolder(join(runDir, "samples"));
+  const translations = join(runDir, "samples", `translations-${split}.jsonl`);
+  writeWhole(translations, `${lines.join("\n")}\n`);
+  return { runDir, step, split, beam, lengthPenalty, scores, file, translations };
+}
+
+function scoresOf(
+  direction: string,
+  language: string,
+  texts: { readonly hypotheses: string[]; readonly references: string[]; readonly sources: string[] },
+): TranslationScore[] {
+  const { hypotheses, references, sources } = texts;
+  const pairs = references.length;
+  const tokenize = availableTokenizer(language);
+  const score = (name: string, value: number, signature: string): TranslationScore => {
+    return { direction, name, value, signature, pairs };
+  };
+  return [
+    score("BLEU", corpusBleu(hypotheses, references, { tokenize }).score, bleuSignature(references, { tokenize })),
+    ...([0, 2] as const).map((wordOrder) => {
+      const { name, score: value } = corpusChrf(hypotheses, references, { wordOrder });
+      return score(name, value, chrfSignature(references, { wordOrder }));
+    }),
+    score("copy/chrF2", corpusChrf(sources, references).score, chrfSignature(references)),
+  ];
+}
+
+function meansOf(scores: readonly TranslationScore[]): TranslationScore[] {
+  return [...new Set(scores.map(({ name }) => name))].map((name) => {
+    const of = scores.filter((score) => score.name === name);
+    const value = of.reduce((sum, score) => sum + score.value, 0) / of.length;
+    const pairs = of.reduce((sum, score) => sum + score.pairs, 0);
+    return { direction: "all", name, value, signature: "", pairs };
+  });
+}

@@ -1,0 +1,115 @@
+// What `fathom translate` does: texts through a trained transformer, from a run's folder alone. Neither the corpus nor the
+// trainer is needed: the vocabulary lies beside the configuration.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { transformerOptions, translationOf } from "./build.ts";
+import { normalise } from "./data/text.ts";
+import { BOS, EOS, PAD, readVocabulary, type Vocabulary } from "./data/vocabulary.ts";
+import { type Hypothesis, type SearchOptions, translate, type Translator } from "./decode.ts";
+import { interruptible } from "./engine/interruptible.ts";
+import { createEngine } from "./engine/select.ts";
+import { messageOf, UserError } from "./errors.ts";
+import { decoder } from "./models/decoding.ts";
+import { transformer } from "./models/transformer.ts";
+import { checkpointAt } from "./prepare.ts";
+import { readConfig } from "./runs/run-folder.ts";
+import { loadCheckpoint } from "./train/checkpoint.ts";
+import { initialize } from "./train/initialize.ts";
+
+/** A trained transformer, opened to translate with it. */
+export interface OpenedTranslator extends Translator {
+  readonly vocabulary: Vocabulary;
+  /** Tokens of the longest source it was trained on, tag and end among them, and of the longest translation. */
+  readonly maxLength: number;
+  /** The step of its parameters. */
+  readonly step: number;
+  dispose(): Promise<void>;
+}
+
+/** A translation of one text. */
+export interface Translation extends Omit<Hypothesis, "ids"> {
+  readonly text: string;
+  /** Its pieces, readable. */
+  readonly pieces: readonly string[];
+}
+
+/** How many hypotheses are run at once. */
+const ROWS = 32;
+
+/** Opens the run in `runDir` at its best checkpoint, or at that of `step`. `UserError`s: no translation, no such checkpoint, no
+ *  vocabulary. */
+export async function openTranslator(
+  runDir: string,
+  { step: wanted, signal }: { readonly step?: number | undefined; readonly signal: AbortSignal },
+): Promise<OpenedTranslator> {
+  const config = translationOf(readConfig(runDir), runDir);
+  const checkpoint = checkpointAt(runDir, wanted, "best");
+  const vocabulary = vocabularyOf(runDir);
+  const options = transformerOptions(config, { dimensions: { vocabulary: vocabulary.size } });
+  const parameters = initialize(transformer(options), config.seed);
+  const { step } = loadCheckpoint(checkpoint, parameters);
+  const engine = await createEngine(config.engine, { threads: config.threads });
+  return {
+    engine: interruptible(engine, signal),
+    parameters,
+    decoder: decoder(options),
+    vocabulary,
+    maxLength: config.data.maxLength,
+    step,
+    dispose: () => engine.dispose(),
+  };
+}
+
+function vocabularyOf(runDir: string): Vocabulary {
+  const file = join(runDir, "tokenizer.json");
+  let json: string;
+  try {
+    json = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new UserError(`${file}: expected the run's vocabulary, got ${messageOf(error)}; run it again`);
+  }
+  return readVocabulary(json, file);
+}
+
+/** The language to translate into: the one asked for, or the only one there is. */
+export function targetOf({ vocabulary: { targets } }: OpenedTranslator, asked: string | undefined): string {
+  if (asked === undefined && targets.length === 1) return targets[0]!;
+  if (asked === undefined || !targets.includes(asked))
+    throw new UserError(
+      `--to: expected a language that the run was trained to translate into (${targets.join(", ")}), got ${asked ?? "none"}`,
+    );
+  return asked;
+}
+
+/** Translates texts into `to`: the `nbest` best of each, best first. `where` names a text in errors. `UserError`s: an empty text, one
+ *  longer than those of training, an unknown language. */
+export async function translateTexts(
+  opened: OpenedTranslator,
+  texts: readonly string[],
+  to: string,
+  options: Pick<SearchOptions, "beam" | "lengthPenalty" | "nbest">,
+  where: (i: number) => string = (i) => `text ${i + 1}`,
+): Promise<Translation[][]> {
+  const { vocabulary, maxLength } = opened;
+  const tag = vocabulary.tag(to);
+  const sources = texts.map((text, i) => {
+    const normal = normalise(text);
+    if (normal === "") throw new UserError(`${where(i)}: expected a text to translate, got an empty one`);
+    const source = [tag, ...vocabulary.encode(normal), EOS];
+    if (source.length > maxLength)
+      throw new UserError(
+        `${where(i)}: expected at most ${maxLength} tokens, as in training (data.maxLength), got ${source.length} ` +
+          `(tag and end among them): "${normal.length > 60 ? `${normal.slice(0, 57)}...` : normal}"; split the text`,
+      );
+    return source;
+  });
+  const forbidden = [PAD, BOS, ...vocabulary.targets.map((language) => vocabulary.tag(language))]; // no part of a text
+  const found = await translate(opened, sources, { ...options, maxLength, rows: ROWS, forbidden });
+  return found.map((hypotheses) =>
+    hypotheses.map(({ ids, ...hypothesis }) => ({
+      text: vocabulary.decode(ids),
+      pieces: ids.map((id) => vocabulary.readable(id)),
+      ...hypothesis,
+    })),
+  );
+}
