@@ -79,7 +79,7 @@ describe.each(compared)("on $kind.name", ({ kind, test }) => {
 
 /** What src calls of TensorFlow.js beside operations: the tape, memory, backends, and tensors of data. */
 const notOperations = new Set(
-  "customGrad grad tidy keep dispose tensor tensor2d scalar zeros ones engine env ready backend setBackend getBackend getKernel registerGradient".split(
+  "customGrad grad tidy keep dispose tensor tensor1d tensor2d scalar zeros ones engine env ready backend setBackend getBackend getKernel registerGradient".split(
     " ",
   ),
 );
