@@ -46,7 +46,7 @@ export const bench = verb({
     ["fathom bench vae-epoch --rounds 5", "an epoch of configs/baselines/vae-mnist.yaml, ratio to PyTorch eager"],
     ["fathom bench probes --rounds 20", "a step with the presets light, standard and full beside one without probes"],
     [
-      "fathom bench soak --minutes 5 --seed 2",
+      "fathom bench soak --minutes 10 --seed 2",
       "networks of random sizes, one after the other; exit code 1 if memory grows",
     ],
     ["fathom bench depth", "6, 50, 100 and 200 layers a stack: compile time, time a step, peak memory"],
@@ -198,8 +198,10 @@ async function runSoak(args: {
   json: boolean;
 }): Promise<number> {
   const { minutes, seed, first, quiet, json } = args;
-  if (!(minutes >= 1 && minutes < Infinity))
-    throw new UserError(`--minutes: expected a number, at least 1: in less nothing shows; got ${minutes}`);
+  if (!(minutes >= 10 && minutes < Infinity))
+    throw new UserError(
+      `--minutes: expected a number, at least 10: the first minutes are the warm-up of allocators; got ${minutes}`,
+    );
   for (const [name, value] of Object.entries({ seed, first }))
     if (!Number.isSafeInteger(value) || value < 0)
       throw new UserError(`--${name}: expected a whole number, at least 0, got ${value}`);
