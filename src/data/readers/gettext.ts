@@ -4,7 +4,7 @@ import { UserError } from "../../errors.ts";
 import { cursorOf } from "./cursor.ts";
 import { languageCode } from "./languages.ts";
 import type { ReadUnit, Tally } from "./reader.ts";
-import { isBlank } from "./tsv.ts";
+import { isBlank } from "./lines.ts";
 
 /** The language of message ids. */
 export const SOURCE = "en";

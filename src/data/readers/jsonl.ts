@@ -2,9 +2,8 @@
 
 import { UserError } from "../../errors.ts";
 import { languageCode, languageMatcher } from "./languages.ts";
-import { lineBlocks } from "./lines.ts";
-import type { ReadUnit, TogetherReader } from "./reader.ts";
-import { isBlank } from "./tsv.ts";
+import { isBlank, unitsOfLines } from "./lines.ts";
+import type { TogetherReader } from "./reader.ts";
 
 const EXPECTED = `{"translation": {"en": "...", "de": "..."}}`;
 
@@ -13,23 +12,12 @@ export const jsonl: TogetherReader = {
   name: "jsonl",
   summary: `lines of ${EXPECTED}; plain or .gz`,
   layout: "together",
-  async *read(files, languages, tally) {
+  read(files, languages, tally) {
     const match = languageMatcher(languages, tally);
-    for (const file of files)
-      for await (const { first, lines } of lineBlocks(file)) {
-        const units: ReadUnit[] = [];
-        for (const [i, line] of lines.entries()) {
-          if (isBlank(line)) {
-            tally.skipped.empty++;
-            continue;
-          }
-          const where = `${file}:${first + i}`;
-          const text = textsOf(line, where, match);
-          if (Object.keys(text).length >= 2) units.push({ text, where });
-          else tally.skipped.incomplete++;
-        }
-        yield units;
-      }
+    return unitsOfLines(files, tally, (line, where) => {
+      const text = textsOf(line, where, match);
+      return Object.keys(text).length >= 2 ? { text, where } : "incomplete";
+    });
   },
 };
 

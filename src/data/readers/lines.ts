@@ -2,6 +2,7 @@
 // bound. Only `\n` ends a line: files of sentences hold U+2028, form feeds and lone `\r`, and one of them taken for a
 // line break would shift an alignment by one.
 
+import type { ReadUnit, SkipReason, Tally } from "./reader.ts";
 import { isUtf8 } from "node:buffer";
 import { UserError } from "../../errors.ts";
 import { bytesOf } from "./bytes.ts";
@@ -103,6 +104,26 @@ export async function* textPieces(file: string): AsyncGenerator<string> {
     if (end > 0) yield text(bytes.subarray(0, end));
   }
   if (tail.length > 0) yield text(tail);
+}
+
+/** Whether nothing is in a text but white space. */
+export const isBlank = (text: string): boolean => !/\S/.test(text);
+
+/** The units of files that have at most one a line, a batch for each block of lines. `unitOf` gives that of a line that is not
+ *  blank, or why it has none. */
+export async function* unitsOfLines(
+  files: readonly string[],
+  { skipped }: Tally,
+  unitOf: (line: string, where: string) => ReadUnit | SkipReason,
+): AsyncGenerator<readonly ReadUnit[]> {
+  for (const file of files)
+    for await (const { first, lines } of lineBlocks(file))
+      yield lines.flatMap((line, i) => {
+        const unit = isBlank(line) ? "empty" : unitOf(line, `${file}:${first + i}`);
+        if (typeof unit !== "string") return [unit];
+        skipped[unit]++;
+        return [];
+      });
 }
 
 /** How many of the bytes come before a character whose last bytes are not there yet. */

@@ -2,9 +2,8 @@
 
 import { UserError } from "../../errors.ts";
 import { type Cursor, cursorOf } from "./cursor.ts";
-import { lineBlocks } from "./lines.ts";
+import { isBlank, lineBlocks } from "./lines.ts";
 import type { ApartReader, ReadUnit, Tally } from "./reader.ts";
-import { isBlank } from "./tsv.ts";
 
 /** Moses files: one a language, as many lines in each. */
 export const moses: ApartReader = {

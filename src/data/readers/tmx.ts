@@ -4,9 +4,8 @@
 import { SaxesParser, type SaxesTagPlain } from "saxes";
 import { UserError } from "../../errors.ts";
 import { languageCode, languageMatcher } from "./languages.ts";
-import { LONGEST, textPieces } from "./lines.ts";
+import { isBlank, LONGEST, textPieces } from "./lines.ts";
 import type { ReadUnit, Tally, TogetherReader } from "./reader.ts";
-import { isBlank } from "./tsv.ts";
 
 /** Elements within each other; the format itself needs about ten. */
 const DEEPEST = 64;

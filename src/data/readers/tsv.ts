@@ -2,14 +2,14 @@
 // part of a sentence.
 
 import { UserError } from "../../errors.ts";
-import { lineBlocks } from "./lines.ts";
+import { isBlank, unitsOfLines } from "./lines.ts";
 import type { ReadUnit, Tally } from "./reader.ts";
 
 /** The two texts of a line by its columns, or what is wrong with them: what came, and how to repair it. */
 export type TsvColumns = (columns: readonly string[]) => readonly [string, string] | { got: string; repair: string };
 
 /** The pairs of the files, in the order of the two `languages`; blank lines and pairs with a blank text are counted. */
-export async function* readTsv(
+export function readTsv(
   files: readonly string[],
   languages: readonly string[],
   tally: Tally,
@@ -22,23 +22,10 @@ export async function* readTsv(
       `reader ${reader}: expected two languages, in the order of the columns, got ${languages.join(", ")}`,
     );
   const [left, right] = languages as [string, string];
-  for (const file of files)
-    for await (const { first, lines } of lineBlocks(file)) {
-      const units: ReadUnit[] = [];
-      for (const [i, line] of lines.entries()) {
-        if (isBlank(line)) {
-          tally.skipped.empty++;
-          continue;
-        }
-        const texts = textsOf(line.split("\t"));
-        if ("got" in texts)
-          throw new UserError(`${file}:${first + i}: expected ${expected}, got ${texts.got}; ${texts.repair}`);
-        if (isBlank(texts[0]) || isBlank(texts[1])) tally.skipped.empty++;
-        else units.push({ text: { [left]: texts[0], [right]: texts[1] }, where: `${file}:${first + i}` });
-      }
-      yield units;
-    }
+  return unitsOfLines(files, tally, (line, where) => {
+    const texts = textsOf(line.split("\t"));
+    if ("got" in texts) throw new UserError(`${where}: expected ${expected}, got ${texts.got}; ${texts.repair}`);
+    if (isBlank(texts[0]) || isBlank(texts[1])) return "empty";
+    return { text: { [left]: texts[0], [right]: texts[1] }, where };
+  });
 }
-
-/** Whether nothing is in a text but white space. */
-export const isBlank = (text: string): boolean => !/\S/.test(text);
