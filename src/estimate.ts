@@ -5,12 +5,11 @@ import type { RunConfig } from "./config/schema.ts";
 import {
   availableBytes,
   batchesByShape,
-  checkMemory,
+  judgeMemory,
   estimateMemory,
   type MemoryEstimate,
   type ShapedBatch,
 } from "./memory.ts";
-import { UserError } from "./errors.ts";
 import { prepare } from "./prepare.ts";
 import { peakMemoryBytes, residentBytes } from "./runs/cost.ts";
 import { evaluateSplit, trainStep } from "./train/trainer.ts";
@@ -57,13 +56,8 @@ export async function estimateRun(
   const data = await loadData(config);
   const { laidOut, ...memory } = await estimateMemory(config, data, programBytes);
   const available = availableBytes();
-  let warning: string | undefined;
-  try {
-    warning = checkMemory(memory, available);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return { memory, availableBytes: available, refusal: error.message };
-  }
+  const { warning, refusal } = judgeMemory(memory, available);
+  if (refusal !== undefined) return { memory, availableBytes: available, refusal };
   onTiming(memory);
   const training = await prepare(config, data, { laidOut });
   try {

@@ -216,30 +216,38 @@ export function batchesByShape(
 /** How far estimates have been too high: 11 % of 22 configurations (results/LOG.md). */
 const tooHigh = 1.11;
 
-/** Refuses a run that does not fit into what is `available` to its process beyond what it has already (see
- *  {@link availableBytes}), even if the estimate is too high, and gives a warning where it takes more than four fifths of it. `share` is what of it is this run's where others run beside
- *  it. */
-export function checkMemory(
+/** Refuses a run as {@link judgeMemory} does, and gives its warning. */
+export function checkMemory(...given: Parameters<typeof judgeMemory>): string | undefined {
+  const { warning, refusal } = judgeMemory(...given);
+  if (refusal !== undefined) throw new UserError(refusal);
+  return warning;
+}
+
+/** Whether a run fits into what its process may have beyond what it has already (see {@link availableBytes}): refused where it does
+ *  not even if the estimate is too high, with a warning where it takes more than four fifths. `share` is what of it is this run's
+ *  where others run beside it. */
+export function judgeMemory(
   estimate: Omit<MemoryEstimate, "laidOut">,
   ofAll: number,
   share = Infinity,
-): string | undefined {
+): { readonly warning?: string; readonly refusal?: string } {
   const available = Math.min(ofAll, share);
   const { bytes, parts, residentBytes, isComplete, engine } = estimate;
   const more = bytes - residentBytes;
-  if (more <= 0.8 * available) return undefined;
+  if (more <= 0.8 * available) return {};
   const least = isComplete ? "about" : `at least (what engine ${engine} itself needs is not known)`;
   const largest = parts
     .slice(0, 3)
     .map(({ name, bytes }) => `${name} ${memoryText(bytes)}`)
     .join(", ");
   const need = `memory: this run needs ${least} ${memoryText(bytes)}, and ${memoryText(residentBytes + available)} are ${share < ofAll ? "its share beside the others (--jobs)" : "available"} (largest parts: ${largest})`;
-  if (more <= available) return `${need}: it may just fit`;
-  if (more <= tooHigh * available) return `${need}: it may not fit`;
-  throw new UserError(
-    `${need}; make train.batch, model.depth, model.width or data.maxLength smaller, run fewer runs at once (--jobs), or use a ` +
+  if (more <= available) return { warning: `${need}: it may just fit` };
+  if (more <= tooHigh * available) return { warning: `${need}: it may not fit` };
+  return {
+    refusal:
+      `${need}; make train.batch, model.depth, model.width or data.maxLength smaller, run fewer runs at once (--jobs), or use a ` +
       `machine with more memory`,
-  );
+  };
 }
 
 /** Bytes that this process could have beside those it has: what the system can give without swapping, or what is left to the
