@@ -61,6 +61,25 @@ function rowsOf({ tensors }: Batch, first: number, count: number): Batch {
   return { tensors: Object.fromEntries(parts), tokens: count };
 }
 
+/** A pre-LN transformer of these sizes, with what training usually has: dropout and label smoothing. */
+const preLn = (sizes: {
+  readonly depth: number;
+  readonly width: number;
+  readonly feedForward: number;
+  readonly vocabulary: number;
+}): Player[] =>
+  transformer({
+    ...sizes,
+    depth: { encoder: sizes.depth, decoder: sizes.depth },
+    heads: 4,
+    residual: "pre-ln",
+    norm: "layer-norm",
+    activation: "relu",
+    dropout: 0.1,
+    tiedEmbeddings: "none",
+    labelSmoothing: 0.1,
+  });
+
 /** A pre-LN transformer, a VAE and a GAN of a few thousand parameters, on random data. */
 export function smallNetworks(): Network[] {
   const text = translationBatch(batches * sentences, length, vocabulary);
@@ -77,19 +96,7 @@ export function smallNetworks(): Network[] {
   return [
     {
       name: "pre-LN transformer",
-      players: transformer({
-        depth: { encoder: 2, decoder: 2 },
-        width: 16,
-        heads: 4,
-        feedForward: 32,
-        residual: "pre-ln",
-        norm: "layer-norm",
-        activation: "relu",
-        dropout: 0.1,
-        tiedEmbeddings: "none",
-        vocabulary,
-        labelSmoothing: 0.1,
-      }),
+      players: preLn({ depth: 2, width: 16, feedForward: 32, vocabulary }),
       batchAt: of(text, sentences),
     },
     {
@@ -133,19 +140,7 @@ export function translationNetwork(depth: number): Network {
   const batch = translationBatch(rows, tokens, vocabulary);
   return {
     name: `${depth} + ${depth} layers of width 64`,
-    players: transformer({
-      depth: { encoder: depth, decoder: depth },
-      width: 64,
-      heads: 4,
-      feedForward: 256,
-      residual: "pre-ln",
-      norm: "layer-norm",
-      activation: "relu",
-      dropout: 0.1,
-      tiedEmbeddings: "none",
-      vocabulary,
-      labelSmoothing: 0.1,
-    }),
+    players: preLn({ depth, width: 64, feedForward: 256, vocabulary }),
     batchAt: () => batch,
   };
 }

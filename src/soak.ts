@@ -155,7 +155,8 @@ export async function soak(options: {
   };
 }
 
-const mebibytes = (bytes: number): number => Math.round(bytes / 2 ** 20);
+/** Whole MiB. */
+export const mebibytes = (bytes: number): number => Math.round(bytes / 2 ** 20);
 
 const told = (seed: number, { index, config }: Trial, what: string): string =>
   `seed ${seed}, trial ${index}: ${what}\n${JSON.stringify(config)}`;

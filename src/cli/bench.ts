@@ -206,12 +206,11 @@ async function runSoak(args: {
     if (!Number.isSafeInteger(value) || value < 0)
       throw new UserError(`--${name}: expected a whole number, at least 0, got ${value}`);
   const flags = [...(quiet ? ["--quiet"] : []), ...(json ? ["--json"] : [])];
-  const { allowedRise, returnsFreedMemory, soak, soakInChild } = await import("../soak.ts");
+  const { allowedRise, mebibytes, returnsFreedMemory, soak, soakInChild } = await import("../soak.ts");
   if (!returnsFreedMemory()) {
     const numbers = Object.entries({ minutes, seed, first }).flatMap(([name, value]) => [`--${name}`, String(value)]);
     return soakInChild([...numbers, ...flags]);
   }
-  const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
   let told = 0;
   const report = await soak({
     seed,
