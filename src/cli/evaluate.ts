@@ -61,6 +61,7 @@ export const evaluate = verb({
     const bounded = [
       ["importance-samples", importanceSamples, 1_000_000],
       ["images", images, 100_000],
+      ["pairs", ofTranslation.pairs, 1_000_000],
     ] as const;
     for (const [name, value, most] of bounded)
       if (value !== undefined && !(Number.isInteger(value) && value >= 1 && value <= most))

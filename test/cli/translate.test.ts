@@ -104,6 +104,11 @@ test("evaluate translates a split in every direction and scores it as its own tr
   const text = stripVTControlCharacters((await fathom("evaluate", run, "--pairs", "2", "--beam", "1")).stdout);
   expect(text).toMatch(/\ndirection +pairs +BLEU +chrF2 +chrF2\+\+ +copy\/chrF2\nen-de +2 /);
   expect((await fathom("evaluate", run, "parzen")).code).toBe(2);
+  const none = await fathom("evaluate", run, "--pairs", "0");
+  expect(none).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("--pairs: expected a whole number from 1 to"),
+  });
 }, 120_000);
 
 test.each([
