@@ -30,11 +30,14 @@ export interface Model {
   readonly views: Views;
 }
 
-/** The data a configuration asks for. */
-export async function loadData(config: RunConfig): Promise<RunData> {
+/** The data a configuration asks for. `onDoing` is told what takes long, such as preparing millions of sentences. */
+export async function loadData(config: RunConfig, onDoing?: (doing: string) => void): Promise<RunData> {
   const { seed } = config;
   if (isKind(config, "transformer")) {
-    const { dataset, vocabulary } = await loadTranslationData({ ...config.data, batch: config.train.batch, seed });
+    const { dataset, vocabulary } = await loadTranslationData(
+      { ...config.data, batch: config.train.batch, seed },
+      onDoing,
+    );
     const details = { vocabulary: dataset.dimensions["vocabulary"] };
     return { dataset, files: { "tokenizer.json": vocabulary.json }, details };
   }

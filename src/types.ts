@@ -17,6 +17,8 @@ export interface Batch {
   readonly tokens: number;
   /** What the batch holds, for per-direction figures: e.g. `en-de`. Absent in mixed training batches. */
   readonly label?: string;
+  /** What its figures are called where they do not count in those of the split: `zero-shot`, of a direction that is not trained. */
+  readonly apart?: string;
 }
 
 /** Training data as pure functions of the step: the data cursor of a checkpoint is the step itself. */

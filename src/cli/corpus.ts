@@ -20,7 +20,10 @@ export const corpus = verb({
 
     const { config } = loadRun(file, overrides, await loadRegistries());
     const { data, train, seed } = translationOf(config, file);
-    const { report } = await loadTranslationData({ ...data, batch: train.batch, seed });
+    const { report } = await loadTranslationData(
+      { ...data, batch: train.batch, seed },
+      (doing) => void (quiet || console.error(doing)),
+    );
     print({ quiet, json }, report, () => renderReport(report));
     return exitCodes.done;
   },

@@ -153,6 +153,7 @@ async function registriesByKind(): Promise<Record<string, readonly Member[]>> {
     engine: schema.engines,
     provider: schema.providers,
     corpus: names.corpora,
+    reader: names.readers,
     images: names.imageSets,
     binarization: schema.binarizations,
     activation: schema.activations,

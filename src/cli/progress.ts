@@ -45,6 +45,7 @@ function bars(): ProgressView {
     update(id, progress) {
       const bar = active.get(id) ?? multi.create(progress.steps, 0, { id, text: "" });
       active.set(id, bar);
+      bar.setTotal(progress.steps); // known once the data is
       bar.update(progress.step, { id, text: describe(progress) });
     },
     end(id, line) {

@@ -18,6 +18,8 @@ export interface Registries {
   /** Probes under one word, and the steps between measurements that go with it. */
   readonly presets: readonly (Member & { readonly record: readonly string[]; readonly everySteps: number })[];
   readonly corpora: readonly Member[];
+  /** Formats of parallel text. */
+  readonly readers: readonly Member[];
   readonly imageSets: readonly Member[];
   /** `needs`: the views of a model that it is computed from, not given where they are not known; `isLikelihood`: that grey images
    *  have no such number. */

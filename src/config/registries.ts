@@ -6,12 +6,13 @@ import type { Registries } from "./schema.ts";
 
 /** The names a configuration may use, from the registries themselves. */
 export async function loadRegistries(): Promise<Registries> {
-  const [residual, norms, probes, { presets }, corpora, imageSets, metrics] = await Promise.all([
+  const [residual, norms, probes, { presets }, corpora, readers, imageSets, metrics] = await Promise.all([
     import("../residual/index.ts"),
     import("../nn/norms/index.ts"),
     import("../probes/index.ts"),
     import("../probes/presets.ts"),
     import("../data/corpora/index.ts"),
+    import("../data/readers/index.ts"),
     import("../data/image-sets/index.ts"),
     import("../metrics/index.ts"),
   ]);
@@ -23,6 +24,7 @@ export async function loadRegistries(): Promise<Registries> {
     ),
     presets,
     corpora: namesOf(corpora),
+    readers: namesOf(readers),
     imageSets: namesOf(imageSets),
     metrics: [...members<Registries["metrics"][number]>(metrics).values()].map(
       ({ name, summary, needs, isLikelihood }) => ({

@@ -56,6 +56,7 @@ export function checkResolved(input: unknown): Resolved<RunConfig> {
     probes: named("probes", "record"),
     presets: [],
     corpora: named("data", "corpus"),
+    readers: named("data", "corpus", "reader"),
     imageSets: [],
     metrics: [...named("metrics", "evaluation"), ...named("metrics", "final")],
   });

@@ -1,5 +1,5 @@
-// The trainer of byte-pair encodings (Sennrich, Haddow and Birch 2016) over bytes. Pair counts are kept up to date word
-// by word, so a merge costs no more than the words it occurs in.
+// Byte-pair encoding (Sennrich, Haddow and Birch 2016) over bytes: its trainer and its encoder. In training, pair
+// counts are kept up to date word by word, so a merge costs no more than the words it occurs in.
 //
 // Tie rule: of the pairs with the highest count, the one with the smallest left id, then the smallest right id. Ids are
 // the 256 bytes, then the pieces in the order in which they were made. With this rule the result is a function of the
@@ -10,6 +10,10 @@ export const BYTE_CHARACTERS: readonly string[] = byteCharacters();
 
 /** The byte of a character of that alphabet. */
 export const CHARACTER_BYTES: ReadonlyMap<string, number> = new Map(BYTE_CHARACTERS.map((c, byte) => [c, byte]));
+
+/** The bytes of a piece in that alphabet. */
+export const bytesOfPiece = (piece: string): Uint8Array =>
+  Uint8Array.from(piece, (character) => CHARACTER_BYTES.get(character)!);
 
 function byteCharacters(): string[] {
   const printable = (byte: number): boolean =>
@@ -22,7 +26,8 @@ function byteCharacters(): string[] {
 export interface BytePairs {
   /** Pieces in GPT-2's alphabet: the 256 bytes, then the products of merges. */
   readonly pieces: readonly string[];
-  /** Pairs of ids in the order of merging. There can be more merges than products: "a"+"bc" and "ab"+"c" make one piece. */
+  /** Pairs of ids in the order of merging. There can be more merges than products: "a"+"bc" and "ab"+"c" make one
+   *  piece. */
   readonly merges: readonly (readonly [number, number])[];
 }
 
@@ -62,8 +67,8 @@ export function trainBytePairs(words: ReadonlyMap<string, number>, size: number)
     const top = heap.pop();
     if (!top) break;
     // Entries are not removed when a count changes: one that no longer tells the count is out of date.
-    if (counts.get(top.pair) !== top.count) continue;
-    const [left, right] = [Math.floor(top.pair / PAIR_BASE), top.pair % PAIR_BASE];
+    if (counts.get(top.key) !== top.priority) continue;
+    const [left, right] = [Math.floor(top.key / PAIR_BASE), top.key % PAIR_BASE];
     const product = pieces[left]! + pieces[right]!;
     const id = ids.get(product) ?? pieces.length;
     if (id === pieces.length) {
@@ -71,10 +76,10 @@ export function trainBytePairs(words: ReadonlyMap<string, number>, size: number)
       ids.set(product, id);
     }
     // A piece with two derivations can bring back a pair that has been merged: that needs no second rule.
-    if (!merged.has(top.pair)) merges.push([left, right]);
-    merged.add(top.pair);
+    if (!merged.has(top.key)) merges.push([left, right]);
+    merged.add(top.key);
     const changed = new Set<number>();
-    for (const word of occurrences.get(top.pair)!) {
+    for (const word of occurrences.get(top.key)!) {
       const ofWord = symbols[word]!;
       let length = 0;
       for (let i = 0; i < ofWord.length; i++) {
@@ -97,31 +102,72 @@ export function trainBytePairs(words: ReadonlyMap<string, number>, size: number)
       }
       ofWord.length = length;
     }
-    counts.delete(top.pair);
-    occurrences.delete(top.pair);
-    changed.delete(top.pair);
+    counts.delete(top.key);
+    occurrences.delete(top.key);
+    changed.delete(top.key);
     pushAll(changed);
   }
   return { pieces, merges };
 }
 
+/** Gives the ids of a word (as UTF-8): of the pairs that a merge applies to, the earliest merge at its leftmost place,
+ *  until none is left. `merges` are pairs of ids of `pieces`, which are in GPT-2's alphabet. Takes n log n time for n
+ *  bytes. */
+export function bytePairEncoder(
+  pieces: readonly string[],
+  merges: readonly (readonly [number, number])[],
+): (bytes: Uint8Array) => number[] {
+  const ids = new Map(pieces.map((piece, id) => [piece, id]));
+  const ofByte = BYTE_CHARACTERS.map((character) => ids.get(character)!);
+  const ranks = new Map(merges.map(([left, right], rank) => [pairKey(left, right), rank]));
+  const products = merges.map(([left, right]) => ids.get(pieces[left]! + pieces[right]!)!);
+  return (bytes) => {
+    // A list linked both ways: a merge at i takes in the symbol after it, whose place then holds -1.
+    const symbols = Int32Array.from(bytes, (byte) => ofByte[byte]!);
+    const previous = Int32Array.from(symbols, (_, i) => i - 1);
+    const next = Int32Array.from(symbols, (_, i) => i + 1);
+    const heap = makeHeap();
+    const rankAt = (i: number): number | undefined =>
+      next[i]! < symbols.length ? ranks.get(pairKey(symbols[i]!, symbols[next[i]!]!)) : undefined;
+    const push = (i: number): void => {
+      const rank = rankAt(i);
+      if (rank !== undefined) heap.push(-rank, i);
+    };
+    for (let i = 0; i < symbols.length; i++) push(i);
+    for (let top = heap.pop(); top; top = heap.pop()) {
+      const [rank, i] = [-top.priority, top.key];
+      // Entries stay when a symbol changes: one that no longer tells what is there is out of date.
+      if (symbols[i]! < 0 || rankAt(i) !== rank) continue;
+      symbols[i] = products[rank]!;
+      const after = next[i]!;
+      symbols[after] = -1;
+      next[i] = next[after]!;
+      if (next[i]! < symbols.length) previous[next[i]!] = i;
+      push(i);
+      if (previous[i]! >= 0) push(previous[i]!);
+    }
+    return Array.from(symbols).filter((symbol) => symbol >= 0);
+  };
+}
+
 /** Ids stay below 2^21, so a pair is an exact double and pairs sort by left id, then right id. */
 const PAIR_BASE = 2 ** 21;
 /** Two ids as one number. */
-export const pairKey = (left: number, right: number): number => left * PAIR_BASE + right;
+const pairKey = (left: number, right: number): number => left * PAIR_BASE + right;
 
 interface Entry {
-  readonly count: number;
-  readonly pair: number;
+  readonly priority: number;
+  readonly key: number;
 }
 
-/** A binary heap that gives the highest count first, then the smallest pair. */
-function makeHeap(): { push(count: number, pair: number): void; pop(): Entry | undefined } {
+/** A binary heap that gives the highest priority first, then the smallest key. */
+function makeHeap(): { push(priority: number, key: number): void; pop(): Entry | undefined } {
   const entries: Entry[] = [];
-  const before = (a: Entry, b: Entry): boolean => a.count > b.count || (a.count === b.count && a.pair < b.pair);
+  const before = (a: Entry, b: Entry): boolean =>
+    a.priority > b.priority || (a.priority === b.priority && a.key < b.key);
   return {
-    push(count, pair) {
-      const entry = { count, pair };
+    push(priority, key) {
+      const entry = { priority, key };
       let i = entries.length;
       for (; i > 0 && before(entry, entries[(i - 1) >> 1]!); i = (i - 1) >> 1) entries[i] = entries[(i - 1) >> 1]!;
       entries[i] = entry;

@@ -29,8 +29,8 @@ export const FILTERS = {
 } as const;
 export type Filter = keyof typeof FILTERS;
 
-/** Counts by reason, and for the reasons that concern one text, by language. */
-export type FilterCounts = Readonly<Record<Filter, Readonly<Record<string, number>>>>;
+/** Counts by reason, and for the reasons that concern one text, by language; whole segments under the first. */
+export type FilterCounts = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
 /** Cleans the messages of a corpus. Each segment that remains has English and at least one other language, all of its
  *  texts are normalised, and no two segments have the same English. What one language lacks never depends on the

@@ -9,24 +9,28 @@ export interface Direction {
   readonly name: string;
   readonly source: string;
   readonly target: string;
+  /** Evaluated, and never trained. */
+  readonly isZeroShot?: true;
 }
 
 /** The directions of a configuration.
  *  @param asked names such as `en-de`, or `many-to-many` for all ordered pairs
  *  @param known languages of the corpus
- *  @param only languages that `many-to-many` is restricted to */
+ *  @param only languages that `many-to-many` is restricted to
+ *  @param key what errors call it */
 export function resolveDirections(
   asked: readonly string[] | "many-to-many",
   known: readonly string[],
   only?: readonly string[],
+  key = "data.directions",
 ): Direction[] {
   for (const language of only ?? [])
     if (!known.includes(language)) throw new UserError(`data.languages: ${unknownLanguage(language, known)}`);
   if (asked !== "many-to-many") {
     const repeated = asked.find((name, i) => asked.indexOf(name) !== i);
     if (repeated !== undefined)
-      throw new UserError(`data.directions: expected each direction once, got ${repeated} twice; remove one`);
-    return asked.map((name) => parseDirection(name, known));
+      throw new UserError(`${key}: expected each direction once, got ${repeated} twice; remove one`);
+    return asked.map((name) => parseDirection(name, known, key));
   }
   const languages = [...new Set(only ?? known)].sort();
   if (languages.length < 2)
@@ -39,7 +43,7 @@ export function resolveDirections(
 const direction = (source: string, target: string): Direction => ({ name: `${source}-${target}`, source, target });
 
 /** Codes may hold hyphens themselves (`pt-br-zh-hans`), so every hyphen is tried as the border. */
-function parseDirection(name: string, known: readonly string[]): Direction {
+function parseDirection(name: string, known: readonly string[], key: string): Direction {
   const parts = name.split("-");
   const borders = parts
     .slice(1)
@@ -49,10 +53,10 @@ function parseDirection(name: string, known: readonly string[]): Direction {
   const half = borders.find(([source, target]) => known.includes(source) || known.includes(target));
   if (half && half[0] !== half[1]) {
     const wrong = half.find((language) => !known.includes(language))!;
-    throw new UserError(`data.directions: ${unknownLanguage(wrong, known)} (in "${name}")`);
+    throw new UserError(`${key}: ${unknownLanguage(wrong, known)} (in "${name}")`);
   }
   throw new UserError(
-    `data.directions: expected two different languages such as en-de, got "${name}". Known: ${known.join(", ")}`,
+    `${key}: expected two different languages such as en-de, got "${name}". Known: ${known.join(", ")}`,
   );
 }
 
@@ -60,6 +64,21 @@ function unknownLanguage(language: string, known: readonly string[]): string {
   const guess = nearest(language, known);
   // Codes are so short that any is near any other: a guess must begin alike.
   return `unknown language "${language}"${guess?.[0] === language[0] ? `; did you mean "${guess}"?` : "."} Known: ${known.join(", ")}`;
+}
+
+/** Refuses zero-shot directions that are trained, or into a language that nothing is trained into: nobody would have told the model
+ *  how to. */
+export function checkZeroShot(zeroShot: readonly Direction[], trained: readonly Direction[]): void {
+  for (const { name, target } of zeroShot) {
+    if (trained.some((other) => other.name === name))
+      throw new UserError(
+        `data.zeroShot: expected directions that are not in data.directions, got ${name}; remove one`,
+      );
+    if (!trained.some((other) => other.target === target))
+      throw new UserError(
+        `data.zeroShot: expected a target language of data.directions, got ${name}: nothing is trained into ${target}`,
+      );
+  }
 }
 
 /** The share of each direction in training: p proportional to n^(1/T) for n examples at temperature T. T = 1 keeps the

@@ -76,8 +76,11 @@ async function unpack(pin: PinnedPackage, tarball: string, workshop: string): Pr
   // Rarely needed, and 30 ms to load.
   const { x: extract } = await import("tar");
   const unpacked = await mkdtemp(path.join(workshop, "unpacked-"));
-  const kept = (entry: string): boolean =>
-    !pin.keep || entry === "package/package.json" || entry.startsWith(`package/${pin.keep}`);
+  // npm packs files and folders alone; tar itself refuses paths with `..`, and makes absolute ones relative.
+  const kept = (entry: string, packed: object): boolean =>
+    "type" in packed &&
+    ["File", "OldFile", "Directory"].includes(packed.type as string) &&
+    (!pin.keep || entry === "package/package.json" || entry.startsWith(`package/${pin.keep}`));
   await extract({ file: tarball, cwd: unpacked, strip: 1, filter: kept });
   const destination = fetchedDirectory(pin);
   makeFolders(path.dirname(destination));

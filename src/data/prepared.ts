@@ -4,6 +4,7 @@ import { lookup } from "../registry.ts";
 import { cachedJson, sha256 } from "./cache.ts";
 import { clean, type FilterCounts } from "./corpus.ts";
 import * as corpora from "./corpora/index.ts";
+import { type FilesCorpus, openFiles, type Say } from "./files-corpus.ts";
 import { divide, type SplitSegment } from "./split.ts";
 
 /** Counts as part of the cache key: raise it when cleaning or dividing changes. A test holds the hash of the outcome. */
@@ -29,4 +30,25 @@ export async function loadCorpus(name: string): Promise<PreparedCorpus> {
     return JSON.stringify({ name, languages, segments: divide(segments), filtered } satisfies PreparedCorpus);
   });
   return JSON.parse(json) as PreparedCorpus;
+}
+
+/** A corpus to be read through, as often as one likes. */
+export interface OpenCorpus extends Pick<PreparedCorpus, "name" | "languages" | "filtered"> {
+  segments(): AsyncIterable<SplitSegment>;
+  readonly trainingSegments: number;
+}
+
+/** The corpus of a name, or of files. */
+export async function openCorpus(corpus: string | FilesCorpus, say?: Say): Promise<OpenCorpus> {
+  if (typeof corpus !== "string") return openFiles(corpus, say);
+  const prepared = await loadCorpus(corpus);
+  return {
+    name: prepared.name,
+    languages: prepared.languages,
+    filtered: prepared.filtered,
+    trainingSegments: prepared.segments.filter(({ split }) => split === "train").length,
+    async *segments() {
+      yield* prepared.segments;
+    },
+  };
 }

@@ -2,26 +2,34 @@
 
 import Table from "cli-table3";
 import type { EncodedCorpus } from "./batches.ts";
-import { FILTERS, type Filter } from "./corpus.ts";
+import { FILTERS } from "./corpus.ts";
+import type { TextStatistics } from "./encoded.ts";
+import { FILE_FILTERS } from "./files-corpus.ts";
 import { SPLITS, type Split } from "./split.ts";
 
 const EXAMPLES = 5;
 
+/** Why something was left out, in words. */
+const REASONS: Readonly<Record<string, string>> = { ...FILE_FILTERS, ...FILTERS };
+
 /** Statistics of a corpus with its vocabulary. Token counts are of pieces, without special symbols, on the training split. */
 export interface CorpusReport {
   readonly corpus: string;
-  /** Segments and template groups by split, over all languages of the corpus. */
+  /** Segments by split, over all languages of the corpus; template groups where it is divided by them. */
   readonly segments: Readonly<Record<Split, number>>;
-  readonly groups: Readonly<Record<Split, number>>;
-  /** What cleaning removed, in the languages used; whole segments are counted under `en`. */
-  readonly filtered: readonly { readonly reason: Filter; readonly language: string; readonly count: number }[];
+  readonly groups: Readonly<Record<Split, number>> | undefined;
+  /** What cleaning removed, in the languages used; whole segments are counted under English or the first language. */
+  readonly filtered: readonly { readonly reason: string; readonly language: string; readonly count: number }[];
   readonly directions: readonly ({
     readonly direction: string;
+    /** Evaluated, and never trained. */
+    readonly isZeroShot?: true;
     /** Pairs longer than `data.maxLength`, left out. */
     readonly tooLong: number;
   } & Readonly<Record<Split, number>>)[];
   readonly languages: readonly LanguageStatistics[];
   readonly vocabulary: {
+    readonly kind: string;
     readonly size: number;
     /** Share of the pieces that occur in the training split. */
     readonly used: number;
@@ -63,31 +71,31 @@ export interface LanguageStatistics {
 
 /** The statistics of a loaded corpus. */
 export function corpusReport(encoded: EncodedCorpus): CorpusReport {
-  const { corpus, vocabulary, directions, languages, pairs, buckets, dataset } = encoded;
-  const used = new Uint8Array(vocabulary.size);
-  for (const language of languages)
-    for (const [i, { split }] of corpus.segments.entries())
-      if (split === "train") for (const id of encoded.pieces[language]![i] ?? []) used[id] = 1;
-  const statistics = languages.map((language) => languageStatistics(encoded, language));
+  const { corpus, vocabulary, directions, languages, pairs, buckets, dataset, segments } = encoded;
+  const byLanguage = languages.map((language) => segments.statistics[language]!);
+  const used = vocabulary.pieces.filter((_, id) => byLanguage.some((one) => one.used[id] === 1)).length;
+  const statistics = languages.map((language, l) => languageStatistics(language, byLanguage[l]!));
   const tokens = statistics.reduce((sum, { tokens }) => sum + tokens, 0);
   return {
     corpus: corpus.name,
-    segments: bySplit((split) => corpus.segments.filter((s) => s.split === split).length),
-    groups: bySplit((split) => new Set(corpus.segments.filter((s) => s.split === split).map((s) => s.group)).size),
-    filtered: (Object.keys(FILTERS) as Filter[]).flatMap((reason) =>
-      Object.entries(corpus.filtered[reason])
+    segments: segments.segments,
+    groups: segments.groups,
+    filtered: Object.keys(REASONS).flatMap((reason) =>
+      Object.entries(corpus.filtered[reason] ?? {})
         .filter(([language]) => language === "en" || languages.includes(language))
         .map(([language, count]) => ({ reason, language, count })),
     ),
-    directions: directions.map(({ name }, d) => ({
+    directions: directions.map(({ name, isZeroShot }, d) => ({
       direction: name,
+      ...(isZeroShot && { isZeroShot }),
       ...bySplit((split) => pairs[split][d]!.length),
       tooLong: encoded.tooLong[d]!,
     })),
     languages: statistics,
     vocabulary: {
+      kind: encoded.options.vocabulary.kind,
       size: vocabulary.size,
-      used: used.reduce((sum, one) => sum + one, 0) / vocabulary.size,
+      used: used / vocabulary.size,
       byteShare: statistics.reduce((sum, { byteShare, tokens }) => sum + byteShare * tokens, 0) / tokens,
       hash: vocabulary.hash,
     },
@@ -109,48 +117,51 @@ const bySplit = (count: (split: Split) => number): Record<Split, number> => ({
   test: count("test"),
 });
 
-function languageStatistics({ corpus, pieces, vocabulary }: EncodedCorpus, language: string): LanguageStatistics {
-  const train = corpus.segments.flatMap(({ split, text }, i) =>
-    split === "train" && text[language] !== undefined ? [{ text: text[language], ids: pieces[language]![i]! }] : [],
-  );
-  const lengths = train.map(({ ids }) => ids.length).sort((a, b) => a - b);
-  const words = train.reduce((sum, { text }) => sum + text.split(/\s+/).length, 0);
-  const tokens = lengths.reduce((sum, length) => sum + length, 0);
-  const lone = train.reduce((sum, { ids }) => sum + ids.filter((id) => vocabulary.isByte(id)).length, 0);
+function languageStatistics(
+  language: string,
+  { segments, words, lengths, loneBytes }: TextStatistics,
+): LanguageStatistics {
+  const ascending = [...lengths].sort(([a], [b]) => a - b);
+  const tokens = ascending.reduce((sum, [length, count]) => sum + length * count, 0);
   return {
     language,
-    segments: train.length,
+    segments,
     words,
     tokens,
-    mean: tokens / train.length,
-    median: percentile(lengths, 50),
-    p95: percentile(lengths, 95),
-    longest: lengths.at(-1)!,
+    mean: tokens / segments,
+    median: percentile(ascending, segments, 50),
+    p95: percentile(ascending, segments, 95),
+    longest: ascending.at(-1)![0],
     tokensPerWord: tokens / words,
-    byteShare: lone / tokens,
+    byteShare: loneBytes / tokens,
   };
 }
 
-/** Nearest rank, of ascending values. */
-const percentile = (values: readonly number[], percent: number): number =>
-  values[Math.max(0, Math.ceil((percent / 100) * values.length) - 1)]!;
+/** Nearest rank among `count` values, given as ascending values with how often each is there. */
+function percentile(values: readonly (readonly [number, number])[], count: number, percent: number): number {
+  const rank = Math.max(1, Math.ceil((percent / 100) * count));
+  let before = 0;
+  return values.find(([, times]) => (before += times) >= rank)![0];
+}
 
-function examplePairs({ corpus, directions, pairs, pieces, vocabulary }: EncodedCorpus): CorpusReport["examples"] {
-  const readable = (ids: readonly number[]): string[] => ids.map((id) => vocabulary.readable(id));
+function examplePairs(encoded: EncodedCorpus): CorpusReport["examples"] {
+  const { directions, pairs, segments, vocabulary, exampleOf } = encoded;
   return SPLITS.flatMap((split) =>
-    directions.flatMap(({ name, source, target }, d) => {
-      const segments = pairs[split][d]!;
-      const count = Math.min(EXAMPLES, segments.length);
+    directions.flatMap((direction, d) => {
+      const own = pairs[split][d]!;
+      const count = Math.min(EXAMPLES, own.length);
       // Spread over the split: neighbours in the source are alike.
-      return Array.from({ length: count }, (_, i) => segments[Math.floor((i * segments.length) / count)]!).map((i) => ({
-        split,
-        direction: name,
-        id: corpus.segments[i]!.id,
-        source: corpus.segments[i]!.text[source]!,
-        target: corpus.segments[i]!.text[target]!,
-        sourcePieces: readable(pieces[source]![i]!),
-        targetPieces: readable(pieces[target]![i]!),
-      }));
+      return Array.from({ length: count }, (_, i) => own[Math.floor((i * own.length) / count)]!).map((segment) => {
+        const readable = (language: string): string[] =>
+          Array.from(segments.idsOf(language, segment), (id) => vocabulary.readable(id));
+        return {
+          split,
+          direction: direction.name,
+          ...exampleOf(segment, direction),
+          sourcePieces: readable(direction.source),
+          targetPieces: readable(direction.target),
+        };
+      });
     }),
   );
 }
@@ -161,7 +172,7 @@ const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 /** The report as tables for a terminal, of about 100 columns. */
 export function renderReport(report: CorpusReport): string {
   const total = (counts: Readonly<Record<Split, number>>): number => counts.train + counts.dev + counts.test;
-  const filtered = new Map<Filter, { count: number; languages: string[] }>();
+  const filtered = new Map<string, { count: number; languages: string[] }>();
   for (const { reason, language, count } of report.filtered) {
     const entry = filtered.get(reason) ?? { count: 0, languages: [] };
     filtered.set(reason, entry);
@@ -174,14 +185,14 @@ export function renderReport(report: CorpusReport): string {
       ["", "train", "dev", "test", "all"],
       [
         ["segments", ...splitCells(report.segments), integer(total(report.segments))],
-        ["template groups", ...splitCells(report.groups), integer(total(report.groups))],
+        ...(report.groups ? [["template groups", ...splitCells(report.groups), integer(total(report.groups))]] : []),
       ],
     ),
     "Left out when the corpus was cleaned, in the languages used",
     table(
       ["reason", "texts", "by language"],
       [...filtered].map(([reason, { count, languages }]) => [
-        `${reason}: ${FILTERS[reason]}`,
+        `${reason}: ${REASONS[reason]}`,
         integer(count),
         languages.join(", "),
       ]),
@@ -190,9 +201,13 @@ export function renderReport(report: CorpusReport): string {
     "Pairs by direction; `too long` are left out for data.maxLength",
     table(
       ["direction", "train", "dev", "test", "too long"],
-      report.directions.map((row) => [row.direction, ...splitCells(row), integer(row.tooLong)]),
+      report.directions.map((row) => [
+        `${row.direction}${row.isZeroShot ? " (zero-shot)" : ""}`,
+        ...splitCells(row),
+        integer(row.tooLong),
+      ]),
     ),
-    `Tokens of the training split; vocabulary of ${integer(report.vocabulary.size)} pieces ` +
+    `Tokens of the training split; ${report.vocabulary.kind} vocabulary of ${integer(report.vocabulary.size)} pieces ` +
       `(${report.vocabulary.hash.slice(0, 12)}), ${percent(report.vocabulary.used)} of them used, ` +
       `${percent(report.vocabulary.byteShare)} of the tokens are lone bytes`,
     table(

@@ -8,7 +8,7 @@ export interface ExampleGroup {
   /** Index into the directions. */
   readonly direction: number;
   /** Indices of segments. */
-  readonly segments: readonly number[];
+  readonly segments: Uint32Array;
   /** How many of them an epoch takes: fewer or more than there are when a temperature changes the shares. */
   readonly quota: number;
 }
@@ -48,7 +48,7 @@ export function makeSchedule(buckets: readonly Bucket[], seed: number): Schedule
   // The only state, and only for speed: the order within the epoch at hand.
   let epochAtHand = -1;
   let order = new Uint32Array();
-  let rows: (readonly Example[] | undefined)[] = [];
+  let rows: (Examples | undefined)[] = [];
   return {
     stepsPerEpoch,
     planAt(step) {
@@ -64,7 +64,7 @@ export function makeSchedule(buckets: readonly Bucket[], seed: number): Schedule
       return {
         length: bucket.length,
         rows: bucket.rows,
-        examples: examples.slice(batch * bucket.rows, (batch + 1) * bucket.rows),
+        examples: examples(batch * bucket.rows, (batch + 1) * bucket.rows),
       };
     },
   };
@@ -76,30 +76,37 @@ export interface Schedule {
   planAt(step: number): BatchPlan;
 }
 
-type Example = BatchPlan["examples"][number];
+/** The examples from a place on, up to another or the end. */
+type Examples = (from: number, to: number) => BatchPlan["examples"];
 
-/** A bucket's examples in the order of an epoch. */
-function shuffled(bucket: Bucket, seed: number, epoch: number): Example[] {
-  const examples = bucket.groups.flatMap((group) => {
-    const purpose = `data/${bucket.length}/${group.direction}`;
-    return quotaOf(group, seed, purpose, epoch).map((segment) => ({ direction: group.direction, segment }));
-  });
-  const order = stream(seed, `data/${bucket.length}`).permutation(examples.length, epoch);
-  return Array.from(order, (i) => examples[i]!);
+/** A bucket's examples in the order of an epoch: numbers until they are asked for, since there may be millions. */
+function shuffled(bucket: Bucket, seed: number, epoch: number): Examples {
+  const taken = bucket.groups.map((group) => quotaOf(group, seed, `data/${bucket.length}/${group.direction}`, epoch));
+  const order = stream(seed, `data/${bucket.length}`).permutation(
+    taken.reduce((sum, segments) => sum + segments.length, 0),
+    epoch,
+  );
+  return (from, to) =>
+    Array.from(order.subarray(from, to), (place) => {
+      let group = 0;
+      for (; place >= taken[group]!.length; group++) place -= taken[group]!.length;
+      return { direction: bucket.groups[group]!.direction, segment: taken[group]![place]! };
+    });
 }
 
 /** The segments an epoch takes from a group: the next `quota` of an endless row of permutations, so that each segment
  *  is seen equally often whatever the quota. */
-function quotaOf(group: ExampleGroup, seed: number, purpose: string, epoch: number): number[] {
+function quotaOf(group: ExampleGroup, seed: number, purpose: string, epoch: number): Uint32Array {
   const { segments, quota } = group;
   const count = segments.length;
-  if (quota === count) return [...segments];
-  const taken: number[] = [];
+  if (quota === count) return segments;
+  const taken = new Uint32Array(quota);
+  let filled = 0;
   for (let at = epoch * quota; at < (epoch + 1) * quota;) {
     const round = Math.floor(at / count);
     const permutation = stream(seed, purpose).permutation(count, round);
     const end = Math.min((round + 1) * count, (epoch + 1) * quota);
-    for (; at < end; at++) taken.push(segments[permutation[at % count]!]!);
+    for (; at < end; at++) taken[filled++] = segments[permutation[at % count]!]!;
   }
   return taken;
 }

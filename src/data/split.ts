@@ -17,8 +17,8 @@ const BOUNDS = [90, 95] as const;
 /** A segment and the split it belongs to. */
 export interface SplitSegment extends Segment {
   readonly split: Split;
-  /** Number of the template group, in the order of first appearance. */
-  readonly group: number;
+  /** Number of the template group, in the order of first appearance; none where a split keeps clear of near-copies otherwise. */
+  readonly group?: number;
 }
 
 /** Divides segments into splits, about 90/5/5 of the groups. A group's split follows from a hash of its first English
@@ -92,7 +92,7 @@ function joinNearCopies(
   const byPrefix: number[][] = Array.from({ length: vocabulary }, () => []);
   for (const [position, set] of sets.entries()) {
     const size = set.words.length;
-    const least = Math.ceil(NEAR_COPY * size - 1e-9);
+    const least = leastShared(size);
     for (const word of set.words.subarray(0, size - least + 1)) {
       for (const candidate of byPrefix[word]!) {
         const other = sets[candidate]!;
@@ -131,6 +131,56 @@ function rankedSets(records: readonly { readonly index: number; readonly words: 
   });
   return { sets, vocabulary: frequency.length };
 }
+
+/** Tells whether a text is a near-copy of one of `texts`: of the same template, or with nearly the same words. */
+export function nearCopiesOf(texts: readonly string[]): (text: string) => boolean {
+  const templates = new Set(texts.map(template));
+  const forms = (["template", "text"] as const).map((form) => {
+    const shown = (text: string): string => (form === "template" ? template(text) : text);
+    return nearWords(texts.map((text) => words(shown(text))));
+  });
+  return (text) => {
+    const own = template(text);
+    if (templates.has(own)) return true;
+    const masked = words(own);
+    return forms[0]!(masked) || forms[1]!(own.includes("#") ? words(text) : masked);
+  };
+}
+
+/** Tells whether a word set has a Jaccard index of at least `NEAR_COPY` with one of `sets`, by prefixes as above. */
+function nearWords(sets: readonly (readonly string[])[]): (words: readonly string[]) => boolean {
+  const frequency = new Map<string, number>();
+  for (const set of sets) for (const word of new Set(set)) frequency.set(word, (frequency.get(word) ?? 0) + 1);
+  const byRarity = [...frequency].sort(([a, n], [b, m]) => n - m || (a < b ? -1 : 1));
+  const ranks = new Map(byRarity.map(([word], rank) => [word, rank]));
+  const known = (words: Iterable<string>): Int32Array =>
+    Int32Array.from(new Set(words), (word) => ranks.get(word) ?? -1)
+      .filter((rank) => rank >= 0)
+      .sort();
+  const ranked = sets.map(known);
+  const byPrefix: number[][] = Array.from({ length: ranks.size }, () => []);
+  for (const [i, set] of ranked.entries())
+    for (const word of set.subarray(0, set.length - leastShared(set.length) + 1)) byPrefix[word]!.push(i);
+  return (words) => {
+    const size = new Set(words).size;
+    const own = known(words);
+    const least = leastShared(size);
+    // Words that no set has are the rarest of all.
+    const strange = size - own.length;
+    if (size === 0 || own.length < least) return false;
+    for (const word of own.subarray(0, Math.max(0, size - least + 1 - strange)))
+      for (const candidate of byPrefix[word]!) {
+        const other = ranked[candidate]!;
+        if (other.length < least || size < leastShared(other.length)) continue;
+        const shared = countShared(own, other);
+        if (shared / (size + other.length - shared) >= NEAR_COPY) return true;
+      }
+    return false;
+  };
+}
+
+/** Words that two sets must share for a Jaccard index of `NEAR_COPY`, one of them having `size` words. */
+const leastShared = (size: number): number => Math.ceil(NEAR_COPY * size - 1e-9);
 
 /** How many elements two ascending arrays have in common. */
 function countShared(a: Int32Array, b: Int32Array): number {

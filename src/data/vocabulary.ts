@@ -1,26 +1,20 @@
-// The joint vocabulary of all languages: byte-level byte-pair encoding, so that nothing is unknown and every text comes
-// back as it was. Its file is Hugging Face's tokenizer.json, and it is that file which is cached and hashed.
+// The joint vocabulary of all languages, over bytes, so that nothing is unknown and every text comes back as it was: by
+// byte-pair encoding, or as a unigram language model. Its file is Hugging Face's tokenizer.json, and it is that file
+// which is cached and hashed.
 
 import { UserError } from "../errors.ts";
-import { BYTE_CHARACTERS, CHARACTER_BYTES, pairKey, trainBytePairs } from "./bpe.ts";
+import { BYTE_CHARACTERS, bytePairEncoder, bytesOfPiece, trainBytePairs } from "./bpe.ts";
 import { cachedJson, sha256 } from "./cache.ts";
+import { languageTag, parseTokenizer, PATTERN, SPECIAL, tokenizerFile } from "./tokenizer-file.ts";
+import { trainUnigram, unigramEncoder } from "./unigram.ts";
 
 /** Ids of the special symbols; the tags of the target languages follow them, then the 256 bytes, then the merges. */
 export const PAD = 0;
 export const BOS = 1;
 export const EOS = 2;
-const SPECIAL = ["<pad>", "<s>", "</s>"] as const;
-
-/** The symbol at the start of a source that says which language to translate into (Johnson et al. 2017). */
-export const languageTag = (language: string): string => `<2${language}>`;
-
-// Words keep the space before them; a placeholder such as {0} is one word, so that it can become one piece; digits stay
-// single, so that numbers are spelled.
-const PATTERN =
-  " ?\\{[\\p{L}\\p{M}\\p{N}_]*\\}?| ?[\\p{L}\\p{M}]+| ?\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}{]+|\\s+(?!\\S)|\\s+";
 
 /** Counts as part of the cache key: raise it when training or the file changes. */
-const ALGORITHM = 1;
+const ALGORITHM = 2;
 
 /** A vocabulary in use. Ids are positions in `pieces`. */
 export interface Vocabulary {
@@ -33,7 +27,8 @@ export interface Vocabulary {
   readonly json: string;
   /** SHA-256 of `json`. */
   readonly hash: string;
-  /** The ids of a text, without special symbols. A text that spells `</s>` gets the pieces of those four characters. */
+  /** The ids of a text, without special symbols. A text that spells `</s>` gets the pieces of those four characters; a
+   *  lone surrogate, which is no character, those of U+FFFD. */
   encode(text: string): number[];
   /** The text of ids; special symbols are skipped, bytes that are no UTF-8 become U+FFFD. */
   decode(ids: Iterable<number>): string;
@@ -45,22 +40,75 @@ export interface Vocabulary {
   isByte(id: number): boolean;
 }
 
-/** Trains a vocabulary of exactly `size` pieces on `texts`, or takes it from the cache.
+/** The kind of a vocabulary and its number of pieces, special symbols included. */
+export interface VocabularyOptions {
+  readonly kind: "bpe" | "unigram";
+  readonly size: number;
+}
+
+/** How often each word occurs. */
+export type WordCounts = ReadonlyMap<string, number>;
+
+/** Different words that are counted at most, and the longest that is, in code units. */
+const MOST_WORDS = 2_000_000;
+const LONGEST_WORD = 1000;
+/** Training looks at the commonest words, at most as many as have this many code units together. */
+const TRAINING_LENGTH = 4_000_000;
+
+/** Counts words as texts come. Words longer than a thousand code units are left out. Memory is bounded: when there are
+ *  more than `most` different words, the less common half of them is forgotten (of equally common words those that came
+ *  later; a word that comes again begins at 1). Up to that, counts do not depend on the order of the texts. */
+export function wordCounter(most = MOST_WORDS): { add(text: string): void; readonly counts: WordCounts } {
+  let counts = new Map<string, number>();
+  return {
+    add(text) {
+      for (const word of wordsOf(text)) {
+        if (word.length > LONGEST_WORD) continue;
+        const before = counts.get(word);
+        // A match is a view of its text, which a new word must not keep alive.
+        counts.set(before === undefined ? copyOf(word) : word, (before ?? 0) + 1);
+        if (counts.size > most) counts = new Map([...counts].sort(([, a], [, b]) => b - a).slice(0, most / 2));
+      }
+    },
+    get counts() {
+      return counts;
+    },
+  };
+}
+
+const wordsOf = (text: string): readonly string[] => text.match(new RegExp(PATTERN, "gu")) ?? [];
+const copyOf = (text: string): string => Buffer.from(text, "utf16le").toString("utf16le");
+
+/** The words that training looks at, the commonest first, of equally common ones the first in code-unit order. */
+function trainingWords(words: WordCounts): [string, number][] {
+  const sorted = [...words].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
+  let length = 0;
+  const end = sorted.findIndex(([word]) => (length += word.length) > TRAINING_LENGTH);
+  return end < 0 ? sorted : sorted.slice(0, end);
+}
+
+/** Trains a vocabulary of exactly `size` pieces on the words of a corpus, or takes it from the cache. It is a function
+ *  of the counts, whatever the order of the words.
  *  @param targets languages that get a tag */
 export async function loadVocabulary(
-  texts: readonly string[],
-  size: number,
+  words: WordCounts,
+  { kind, size }: VocabularyOptions,
   targets: readonly string[],
 ): Promise<Vocabulary> {
-  const key = sha256(JSON.stringify([ALGORITHM, PATTERN, size, targets, sha256(texts.join("\0"))]));
+  const counted = sha256(JSON.stringify(trainingWords(words)));
+  const key = sha256(JSON.stringify([ALGORITHM, PATTERN, kind, size, targets, counted]));
   return readVocabulary(
-    await cachedJson(`vocabularies/${key}.json`, () => trainTokenizer(texts, size, targets)),
+    await cachedJson(`vocabularies/${key}.json`, () => trainTokenizer(words, { kind, size }, targets)),
     `the cached vocabulary ${key}`,
   );
 }
 
-/** The text of the `tokenizer.json` of a vocabulary of `size` pieces trained on `texts`. */
-export function trainTokenizer(texts: readonly string[], size: number, targets: readonly string[]): string {
+/** The text of the `tokenizer.json` of a vocabulary of `size` pieces trained on words. */
+export function trainTokenizer(
+  words: WordCounts,
+  { kind, size }: VocabularyOptions,
+  targets: readonly string[],
+): string {
   const special = [...SPECIAL, ...targets.map(languageTag)];
   const room = size - special.length;
   if (room < BYTE_CHARACTERS.length)
@@ -68,102 +116,45 @@ export function trainTokenizer(texts: readonly string[], size: number, targets: 
       `data.vocabulary.size: expected at least ${special.length + BYTE_CHARACTERS.length} ` +
         `(${special.length} special symbols and 256 bytes), got ${size}; raise it`,
     );
-  const { pieces, merges } = trainBytePairs(countWords(texts), room);
-  if (pieces.length < room)
+  const train = { bpe: trainBytePairs, unigram: trainUnigram }[kind];
+  const trained = train(new Map(trainingWords(words)), room);
+  if (trained.pieces.length < room)
     throw new UserError(
-      `data.vocabulary.size: expected at most ${special.length + pieces.length}, which is all that the training text ` +
-        `yields, got ${size}; lower it or add languages`,
+      `data.vocabulary.size: expected at most ${special.length + trained.pieces.length}, which is all that the ` +
+        `training text yields, got ${size}; lower it or add languages`,
     );
-  return JSON.stringify(tokenizerFile(special, pieces, merges));
+  return JSON.stringify(tokenizerFile(special, trained));
 }
 
-const pattern = (): RegExp => new RegExp(PATTERN, "gu");
+/** Different words whose pieces are remembered, and the longest that is: text has few, and a stream of others must not
+ *  fill the memory. */
+const MOST_KNOWN = 200_000;
+const LONGEST_KNOWN = 100;
 
-function countWords(texts: readonly string[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const text of texts)
-    for (const word of text.match(pattern()) ?? []) counts.set(word, (counts.get(word) ?? 0) + 1);
-  return counts;
-}
+/** Of special symbols. */
+const NO_BYTES = new Uint8Array();
 
-/** Hugging Face's format, as far as it is used here. */
-interface TokenizerFile {
-  readonly added_tokens: readonly { readonly id: number; readonly content: string; readonly special: boolean }[];
-  readonly model: {
-    readonly type: string;
-    readonly vocab: Readonly<Record<string, number>>;
-    readonly merges: readonly string[];
-  };
-}
-
-function tokenizerFile(
-  special: readonly string[],
-  pieces: readonly string[],
-  merges: readonly (readonly [number, number])[],
-): object {
-  const added = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: special.map((content, id) => ({ id, content, ...added })),
-    normalizer: null,
-    pre_tokenizer: {
-      type: "Sequence",
-      pretokenizers: [
-        { type: "Split", pattern: { Regex: PATTERN }, behavior: "Isolated", invert: false },
-        { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
-      ],
-    },
-    post_processor: null,
-    decoder: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab: Object.fromEntries([...special, ...pieces].map((piece, id) => [piece, id])),
-      merges: merges.map(([left, right]) => `${pieces[left]} ${pieces[right]}`),
-    },
-  };
-}
-
-/** The vocabulary in the text of a `tokenizer.json` that fathom wrote. `file` names it in errors. */
+/** The vocabulary in the text of a `tokenizer.json` that fathom wrote, of either kind. `file` names it in errors. */
 export function readVocabulary(json: string, file: string): Vocabulary {
-  const { pieces, special, merges } = parseTokenizer(json, file);
-  const ids = new Map(pieces.map((piece, id) => [piece, id]));
-  const ranks = new Map(merges.map(([left, right], rank) => [pairKey(left, right), rank]));
-  const products = merges.map(([left, right]) => ids.get(pieces[left]! + pieces[right]!)!);
-  const ofByte = BYTE_CHARACTERS.map((character) => ids.get(character)!);
-  const bytes = pieces.map((piece, id) =>
-    id < special ? [] : Array.from(piece, (character) => CHARACTER_BYTES.get(character)!),
-  );
+  const { pieces, special, model } = parseTokenizer(json, file);
+  const encodeBytes =
+    model.kind === "bpe" ? bytePairEncoder(pieces, model.merges) : unigramEncoder(pieces, model.scores, special);
+  const bytes = pieces.map((piece, id) => (id < special ? NO_BYTES : bytesOfPiece(piece)));
   const targets = pieces.slice(SPECIAL.length, special).map((tag) => tag.slice(2, -1));
   const encoder = new TextEncoder();
   const known = new Map<string, readonly number[]>();
 
-  /** Applies the earliest merge at its leftmost place until none applies. */
   const encodeWord = (word: string): readonly number[] => {
-    const symbols = Array.from(encoder.encode(word), (byte) => ofByte[byte]!);
-    const rankAt = (i: number): number => ranks.get(pairKey(symbols[i]!, symbols[i + 1] ?? -1)) ?? Infinity;
-    const pairs = symbols.map((_, i) => rankAt(i));
-    for (;;) {
-      let best = Infinity;
-      let at = -1;
-      for (let i = 0; i < pairs.length; i++) if (pairs[i]! < best) [best, at] = [pairs[i]!, i];
-      if (at < 0) return symbols;
-      symbols.splice(at, 2, products[best]!);
-      pairs.splice(at, 1);
-      pairs[at] = rankAt(at);
-      if (at > 0) pairs[at - 1] = rankAt(at - 1);
-    }
+    const before = known.get(word);
+    if (before) return before;
+    const ids = encodeBytes(encoder.encode(word));
+    if (word.length > LONGEST_KNOWN) return ids;
+    if (known.size >= MOST_KNOWN) known.clear();
+    known.set(copyOf(word), ids);
+    return ids;
   };
-  const decodeBytes = (ofText: readonly number[], fatal: boolean): string =>
-    new TextDecoder("utf-8", { ignoreBOM: true, fatal }).decode(Uint8Array.from(ofText));
+  const decodeBytes = (ofText: Uint8Array, fatal: boolean): string =>
+    new TextDecoder("utf-8", { ignoreBOM: true, fatal }).decode(ofText);
 
   return {
     size: pieces.length,
@@ -173,25 +164,16 @@ export function readVocabulary(json: string, file: string): Vocabulary {
     hash: sha256(json),
     encode(text) {
       const found: number[] = [];
-      for (const word of text.match(pattern()) ?? []) {
-        let symbols = known.get(word);
-        if (!symbols) {
-          symbols = encodeWord(word);
-          // Text has few different words; a stream of others must not fill the memory.
-          if (known.size >= 200_000) known.clear();
-          known.set(word, symbols);
-        }
-        for (const symbol of symbols) found.push(symbol);
-      }
+      for (const word of wordsOf(text)) for (const id of encodeWord(word)) found.push(id);
       return found;
     },
-    decode: (found) => decodeBytes(Array.from(found, (id) => bytes[id] ?? []).flat(), false),
+    decode: (found) => decodeBytes(Buffer.concat(Array.from(found, (id) => bytes[id] ?? NO_BYTES)), false),
     readable(id) {
       if (id < special) return pieces[id]!;
       try {
         return decodeBytes(bytes[id]!, true).replaceAll(" ", "·").replaceAll("\n", "↵");
       } catch {
-        return bytes[id]!.map((byte) => `<${byte.toString(16).toUpperCase().padStart(2, "0")}>`).join("");
+        return Array.from(bytes[id]!, (byte) => `<${byte.toString(16).toUpperCase().padStart(2, "0")}>`).join("");
       }
     },
     tag(language) {
@@ -202,33 +184,4 @@ export function readVocabulary(json: string, file: string): Vocabulary {
     },
     isByte: (id) => bytes[id]!.length === 1 && bytes[id]![0]! >= 0x80,
   };
-}
-
-function parseTokenizer(
-  json: string,
-  file: string,
-): { pieces: string[]; special: number; merges: (readonly [number, number])[] } {
-  const refuse = (what: string): UserError =>
-    new UserError(`${file}: expected a tokenizer.json written by fathom, got ${what}; delete it and run again`);
-  let parsed: TokenizerFile;
-  try {
-    parsed = JSON.parse(json) as TokenizerFile;
-  } catch {
-    throw refuse("text that is no JSON");
-  }
-  if (parsed?.model?.type !== "BPE" || !parsed.model.vocab || !Array.isArray(parsed.model.merges))
-    throw refuse("JSON without a BPE model");
-  const pieces: string[] = [];
-  for (const [piece, id] of Object.entries(parsed.model.vocab)) pieces[id] = piece;
-  const special = parsed.added_tokens?.length ?? 0;
-  if (SPECIAL.some((symbol, id) => pieces[id] !== symbol) || pieces.includes(undefined as never))
-    throw refuse("other special symbols, or ids that are not 0, 1, 2 ...");
-  const { vocab } = parsed.model;
-  const merges = parsed.model.merges.map((line) => {
-    const [left, right] = line.split(" ");
-    const pair = [vocab[left ?? ""], vocab[right ?? ""]] as const;
-    if (pair[0] === undefined || pair[1] === undefined) throw refuse(`the merge "${line}" of unknown pieces`);
-    return pair as readonly [number, number];
-  });
-  return { pieces, special, merges };
 }

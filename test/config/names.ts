@@ -26,6 +26,7 @@ export const names: Registries = {
     { ...named("full"), record: ["gradient-norm", "noise-scale"], everySteps: 10 },
   ],
   corpora: [named("software-messages"), named("typescript-diagnostics")],
+  readers: [named("moses"), named("tatoeba")],
   imageSets: [named("mnist")],
   metrics: ["latent-units", "importance-weighted-nll", "parzen", "frechet-distance", "class-histogram"].map(named),
 };

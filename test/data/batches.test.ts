@@ -202,7 +202,7 @@ describe("temperature", () => {
   test("decides how often directions are drawn, and every pair of one is drawn equally often", () => {
     const group = (direction: number, count: number, quota: number) => ({
       direction,
-      segments: Array.from({ length: count }, (_, i) => i),
+      segments: Uint32Array.from({ length: count }, (_, i) => i),
       quota,
     });
     const schedule = makeSchedule([{ length: 8, rows: 7, groups: [group(0, 90, 75), group(1, 10, 25)] }], 3);

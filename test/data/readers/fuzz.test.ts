@@ -8,6 +8,7 @@ import { describe, expect, test } from "vitest";
 import { UserError } from "../../../src/errors.ts";
 import * as readers from "../../../src/data/readers/index.ts";
 import { type Reader, type ReaderFiles, readUnits } from "../../../src/data/readers/reader.ts";
+import { mutated as mutatedBy } from "../../fuzz/mutations.ts";
 import { encodeMo, useFolder } from "./files.ts";
 
 const runs = Number(process.env.FATHOM_FUZZ_RUNS ?? 300);
@@ -44,44 +45,8 @@ const pieces = [
     "|",
   ),
   ..."\0|\uFEFF|\u2028|\u0004".split("|"),
-].map((text) => Buffer.from(text));
-const words = [0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff].map((word) => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(word);
-  return bytes;
-});
-const broken = [[0x80], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf0, 0x9f], [0xff, 0xfe], [0x1f, 0x8b]].map((b) =>
-  Buffer.from(b),
-);
-
-type Change = (bytes: Buffer) => Buffer;
-const place = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
-const cut = (bytes: Buffer, at: number): number => Math.floor(at * (bytes.length + 1));
-const change: fc.Arbitrary<Change> = fc.oneof(
-  fc.tuple(place, fc.nat(255)).map(([at, byte]): Change => (bytes) => {
-    const changed = Buffer.from(bytes);
-    if (bytes.length > 0) changed[Math.min(cut(bytes, at), bytes.length - 1)] = byte;
-    return changed;
-  }),
-  fc
-    .tuple(place, fc.constantFrom(...pieces, ...words, ...broken), fc.boolean())
-    .map(([at, piece, over]): Change => (bytes) => {
-      const from = cut(bytes, at);
-      return Buffer.concat([bytes.subarray(0, from), piece, bytes.subarray(from + (over ? piece.length : 0))]);
-    }),
-  fc.tuple(place, place, fc.integer({ min: 0, max: 3 })).map(([a, b, times]): Change => (bytes) => {
-    const [from, to] = [cut(bytes, a), cut(bytes, b)].sort((x, y) => x - y) as [number, number];
-    const part = bytes.subarray(from, to);
-    return Buffer.concat([bytes.subarray(0, from), ...Array<Buffer>(times).fill(part), bytes.subarray(to)]);
-  }),
-  place.map(
-    (at): Change =>
-      (bytes) =>
-        bytes.subarray(0, cut(bytes, at)),
-  ),
-);
-const mutated = (bytes: Buffer) =>
-  fc.array(change, { minLength: 1, maxLength: 6 }).map((changes) => changes.reduce((all, one) => one(all), bytes));
+];
+const mutated = (bytes: Buffer): fc.Arbitrary<Buffer> => mutatedBy(bytes, pieces);
 
 const ends = { units: 0, refused: 0 };
 
