@@ -6,13 +6,14 @@ import { loadTranslationData } from "./data/batches.ts";
 import { corpusBleu, bleuSignature } from "./metrics/translation/bleu.ts";
 import { chrfSignature, corpusChrf } from "./metrics/translation/chrf.ts";
 import { availableTokenizer } from "./metrics/translation/tokenize.ts";
+import { refuseOtherData } from "./prepare.ts";
 import { ensureFolder, writeWhole } from "./runs/files.ts";
 import { readConfig } from "./runs/run-folder.ts";
 import { openTranslator, translateTexts } from "./translate.ts";
 
 /** A score of a direction, or of all: the mean over directions, in which each counts the same. */
 export interface TranslationScore {
-  /** `en-fr`; `all` for the mean. */
+  /** `en-fr`; `all` for the mean of those that are trained, `zero-shot` for that of those that are not. */
   readonly direction: string;
   /** BLEU, chrF2, chrF2++; `copy/chrF2` is that of the source itself, taken for a translation. */
   readonly name: string;
@@ -28,6 +29,8 @@ export interface TranslationScore {
 export interface TranslationEvaluation {
   readonly runDir: string;
   readonly step: number;
+  /** The name of the checkpoint: `average-step-00001200` where the mean of several was translated with. */
+  readonly checkpoint: string;
   readonly split: "dev" | "test";
   readonly beam: number;
   readonly lengthPenalty: number;
@@ -59,11 +62,12 @@ export async function evaluateTranslation(
   const { split, beam, lengthPenalty, signal, onProgress } = options;
   const config = translationOf(readConfig(runDir), runDir);
   const data = await loadTranslationData({ ...config.data, batch: config.train.batch, seed: config.seed });
+  refuseOtherData(runDir, data.dataset.hashes);
   const opened = await openTranslator(runDir, { step: options.step, signal });
-  const scores: TranslationScore[] = [];
+  const [trained, apart]: [TranslationScore[], TranslationScore[]] = [[], []];
   const lines: string[] = [];
   try {
-    for (const [d, { name, target }] of data.directions.entries()) {
+    for (const [d, { name, target, isZeroShot }] of data.directions.entries()) {
       const examples = data.examples(split, name).slice(0, options.pairs);
       if (examples.length === 0) continue;
       const hypotheses: string[] = [];
@@ -75,15 +79,15 @@ export async function evaluateTranslation(
       }
       const references = examples.map((example) => example.target);
       const sources = examples.map(({ source }) => source);
-      scores.push(...scoresOf(name, target, { hypotheses, references, sources }));
+      (isZeroShot ? apart : trained).push(...scoresOf(name, target, { hypotheses, references, sources }));
       for (const [i, { id, source, target: reference }] of examples.entries())
         lines.push(JSON.stringify({ direction: name, id, source, reference, translation: hypotheses[i] }));
     }
   } finally {
     await opened.dispose();
   }
-  scores.push(...meansOf(scores));
-  const { step } = opened;
+  const scores = [...trained, ...meansOf(trained, "all"), ...apart, ...meansOf(apart, "zero-shot")];
+  const { step, checkpoint } = opened;
   const file = join(runDir, `evaluation-${split}.csv`);
   const columns = ["step", "split", "beam", "lengthPenalty", "direction", "name", "value", "pairs", "signature"];
   const rows = scores.map(({ direction, name, value, pairs, signature }) =>
@@ -93,7 +97,7 @@ export async function evaluateTranslation(
   ensureFolder(join(runDir, "samples"));
   const translations = join(runDir, "samples", `translations-${split}.jsonl`);
   writeWhole(translations, `${lines.join("\n")}\n`);
-  return { runDir, step, split, beam, lengthPenalty, scores, file, translations };
+  return { runDir, step, checkpoint, split, beam, lengthPenalty, scores, file, translations };
 }
 
 function scoresOf(
@@ -117,11 +121,11 @@ function scoresOf(
   ];
 }
 
-function meansOf(scores: readonly TranslationScore[]): TranslationScore[] {
+function meansOf(scores: readonly TranslationScore[], direction: string): TranslationScore[] {
   return [...new Set(scores.map(({ name }) => name))].map((name) => {
     const of = scores.filter((score) => score.name === name);
     const value = of.reduce((sum, score) => sum + score.value, 0) / of.length;
     const pairs = of.reduce((sum, score) => sum + score.pairs, 0);
-    return { direction: "all", name, value, signature: "", pairs };
+    return { direction, name, value, signature: "", pairs };
   });
 }

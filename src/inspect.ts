@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "./errors.ts";
 import { loadData } from "./build.ts";
-import { prepare } from "./prepare.ts";
+import { accumulateOf, prepare } from "./prepare.ts";
 import { writeWhole } from "./runs/files.ts";
 import { readConfig, readRun } from "./runs/run-folder.ts";
 import { findCheckpoint, loadCheckpoint } from "./train/checkpoint.ts";
@@ -15,6 +15,12 @@ import { trainStep } from "./train/trainer.ts";
  *  `<runDir>/inspect/step-<step>/`. Returns that folder. Throws a `UserError` for a step the run does not have. */
 export async function inspectStep(runDir: string, step: number): Promise<string> {
   const config = readConfig(runDir);
+  const accumulate = accumulateOf(config);
+  if (accumulate > 1)
+    throw new UserError(
+      `${runDir}: expected a run whose steps see one batch, which can be written out, got one with train.accumulate: ${accumulate}; ` +
+        `train with train.accumulate: 1 and batches as many times as large`,
+    );
   const data = await loadData(config);
   const { dataset } = data;
   const training = await prepare(config, data);

@@ -9,7 +9,7 @@ import { type Footprint, footprint } from "./engine/footprint.ts";
 import { engineText, requireEngine } from "./engine/select.ts";
 import { UserError } from "./errors.ts";
 import { metricsNamed } from "./evaluate.ts";
-import { optimizerOf, recordingProbes } from "./prepare.ts";
+import { accumulateOf, optimizerOf, recordingProbes } from "./prepare.ts";
 import { memoryText } from "./report/cost-text.ts";
 import { residentBytes } from "./runs/cost.ts";
 import { parameterSpecs, type Player, sizeOf, type Stage } from "./stage.ts";
@@ -59,7 +59,8 @@ const stageHeapBytes = 0.4 * 2 ** 20;
  *    + over all programs, each shape of batch having its own: 2 x most bytes alive at once between its nodes + 0.35 MiB
  *    + 48 MiB + 0.4 MiB a stage of JavaScript's heap
  *    + what probes copy: 4 n for the start, 12 n for gradients of several batches
- *    + 4 n (1 + slots) for writing a checkpoint
+ *    + 4 n of gradients summed over the batches of an update, where there are several
+ *    + 4 n (1 + slots) for writing a checkpoint, or 20 n for averaging them, whichever is more
  *    + the images that metrics of a run's end have before them.
  *
  *  The two constants of the heap and that of a session are what was measured on Linux with Node 20 beyond what the rest explains. Not
@@ -90,7 +91,12 @@ export async function estimateMemory(
       name: "copies that probes compare with",
       bytes: (needs.has("start") ? 1 : 0) * weights + (needs.has("batches") ? 3 : 0) * weights,
     },
-    { name: "a checkpoint while it is written", bytes: weights + optimizers },
+    { name: "gradients summed over batches", bytes: accumulateOf(config) > 1 ? weights : 0 },
+    // An average: sums in float64, the mean, and a file with what was read of it; by then no checkpoint is written.
+    {
+      name: "a checkpoint while it is written",
+      bytes: Math.max(weights + optimizers, averagesCheckpoints(config) ? 5 * weights : 0),
+    },
     { name: "images that metrics look at", bytes: imagesOfMetrics(config, { views, images }) },
     { name: "JavaScript's heap", bytes: startUpBytes + stages * stageHeapBytes },
   ];
@@ -119,6 +125,9 @@ export async function estimateMemory(
     laidOut,
   };
 }
+
+const averagesCheckpoints = ({ train }: RunConfig): boolean =>
+  "averageCheckpoints" in train && train.averageCheckpoints !== undefined;
 
 /** Metrics that look at images through a classifier, which is trained on all training images where it is not cached. */
 const classifying: readonly string[] = ["class-histogram", "frechet-distance"];
@@ -196,7 +205,8 @@ export function batchesByShape(
       evaluation: evaluation.filter(({ count }) => count > 0),
     };
   }
-  const steps = Math.min(config.train.steps ?? Infinity, dataset.stepsPerEpoch, lookedAt);
+  const trained = (config.train.steps ?? Infinity) * accumulateOf(config);
+  const steps = Math.min(trained, dataset.stepsPerEpoch, lookedAt);
   const byShape = (batches: Iterable<Batch>): ShapedBatch[] => {
     const found = new Map<string, { batch: Batch; count: number }>();
     for (const batch of batches) {

@@ -1,5 +1,6 @@
 // From a configuration and its data to everything the trainer needs.
 import { buildModel, loadData, type Model, type RunData } from "./build.ts";
+import { averageProblem } from "./config/training-schema.ts";
 import { type GanConfig, isKind, type OptimizerConfig, type RunConfig, type VaeConfig } from "./config/schema.ts";
 import type { Engine, EngineOptions } from "./engine/engine.ts";
 import { interruptible } from "./engine/interruptible.ts";
@@ -8,7 +9,7 @@ import { UserError } from "./errors.ts";
 import * as probes from "./probes/index.ts";
 import type { Probe } from "./probes/probe.ts";
 import { lookup } from "./registry.ts";
-import { readConfig } from "./runs/run-folder.ts";
+import { readConfig, readRun } from "./runs/run-folder.ts";
 import { checkpointsOf, findCheckpoint, loadCheckpoint } from "./train/checkpoint.ts";
 import { initialize } from "./train/initialize.ts";
 import { createOptimizer } from "./train/optimizers.ts";
@@ -31,12 +32,19 @@ export async function prepare(
   const { dataset } = data;
   const { players, views } = buildModel(config, dataset);
   const { train } = config;
-  const steps = train.steps ?? stepOfEpoch(train.epochs!, players, dataset);
+  const accumulate = accumulateOf(config);
+  const steps = train.steps ?? stepOfEpoch(train.epochs!, players, dataset, accumulate);
+  const average =
+    "averageCheckpoints" in train
+      ? averageProblem(train.averageCheckpoints ?? 0, steps, train.checkpointEverySteps)
+      : undefined;
+  if (average !== undefined) throw new UserError(`train.averageCheckpoints: ${average}`);
   const { batches } = config.probes;
-  if (batches !== undefined && batches > dataset.stepsPerEpoch)
+  const most = Math.floor(dataset.stepsPerEpoch / accumulate);
+  if (batches !== undefined && batches > most)
     throw new UserError(
-      `probes.batches: expected at most ${dataset.stepsPerEpoch}, the batches of an epoch, got ${batches}: beyond them the same ` +
-        `sentences would be compared; lower probes.batches or train.batch`,
+      `probes.batches: expected at most ${most}, the batches of an epoch${accumulate > 1 ? ` over train.accumulate (${accumulate})` : ""}, ` +
+        `got ${batches}: beyond them the same sentences would be compared; lower probes.batches or train.batch`,
     );
   const parameters = initialize(players, config.seed);
   const engine = await createEngine(config.engine, { threads: config.threads, ...given });
@@ -59,11 +67,13 @@ export async function prepare(
     steps,
     learningRate: (step, player) => rates.get(player)!(step),
     ...("order" in train && { order: train.order as Training["order"] }),
+    ...(accumulate > 1 && { accumulate }),
     clipNorm: train.clipNorm,
     probes: recordingProbes(config.probes.record),
     ...(batches !== undefined && { batches }),
     isProbed: probeSchedule(config.probes, steps),
     evaluateEverySteps: train.evaluateEverySteps,
+    ...("earlyStopping" in train && train.earlyStopping && { earlyStopping: train.earlyStopping }),
     checkpointEverySteps: train.checkpointEverySteps,
   };
   return { ...training, start: await startOf(training) };
@@ -107,10 +117,12 @@ export async function openRun(
 }
 
 /** Folder of the run's checkpoint of `step`; where none is given the newest or the best, as `preferred` says, and where there is
- *  none the other. */
+ *  none the other. An average of checkpoints is preferred to the best. */
 export function checkpointAt(runDir: string, step: number | undefined, preferred: "step" | "best" = "step"): string {
   if (step === undefined) {
-    const newest = findCheckpoint(runDir, preferred) ?? findCheckpoint(runDir, preferred === "step" ? "best" : "step");
+    const average = preferred === "best" ? findCheckpoint(runDir, "average") : undefined;
+    const newest =
+      average ?? findCheckpoint(runDir, preferred) ?? findCheckpoint(runDir, preferred === "step" ? "best" : "step");
     if (newest === undefined)
       throw new UserError(`${runDir}: expected a run with a checkpoint, got none; train it first`);
     return newest;
@@ -124,16 +136,32 @@ export function checkpointAt(runDir: string, step: number | undefined, preferred
   return found.folder;
 }
 
+/** Refuses data, by their hashes, that are not those a run was begun with: files may have changed since, and it would go on with other
+ *  sentences, or pieces of another meaning. */
+export function refuseOtherData(runDir: string, hashes: Readonly<Record<string, string>>): void {
+  const before = readRun(runDir)?.hashes ?? {};
+  for (const [name, hash] of Object.entries(hashes))
+    if (before[name] !== undefined && before[name] !== hash)
+      throw new UserError(
+        `${runDir}: expected the ${name} that the run was begun with (SHA-256 ${before[name].slice(0, 12)}), got another ` +
+          `(${hash.slice(0, 12)}); put the corpus' files back as they were, or start over with --afresh`,
+      );
+}
+
+/** N, batches of an update. */
+export const accumulateOf = ({ train }: RunConfig): number => ("accumulate" in train && train.accumulate) || 1;
+
 /** Batches that a step sees: those of the player that sees most. */
-export const batchesPerStep = (players: Training["players"]): number =>
-  Math.max(...players.map(({ updates = 1 }) => updates));
+export const batchesPerStep = (players: Training["players"], accumulate = 1): number =>
+  accumulate * Math.max(...players.map(({ updates = 1 }) => updates));
 
 /** The step before which `epochs` epochs are over, each of which ends when all batches have been seen. */
 export const stepOfEpoch = (
   epochs: number,
   players: Training["players"],
   { stepsPerEpoch }: Pick<RunData["dataset"], "stepsPerEpoch">,
-): number => Math.ceil((epochs * stepsPerEpoch) / batchesPerStep(players));
+  accumulate = 1,
+): number => Math.ceil((epochs * stepsPerEpoch) / batchesPerStep(players, accumulate));
 
 /** The probes of these names, less those whose rows are among another's. */
 export function recordingProbes(names: readonly string[]): Probe[] {

@@ -39,7 +39,12 @@ export const evaluate = verb({
       requiresArg: true,
       describe: "of a transformer: the first of each direction; all if not given",
     },
-    step: { type: "number", requiresArg: true, describe: "of a transformer: its checkpoint; the best if not given" },
+    step: {
+      type: "number",
+      requiresArg: true,
+      describe:
+        "of a transformer: its checkpoint; if not given, the average of the last ones where the run has made one (train.averageCheckpoints), else the best",
+    },
   },
   examples: [
     ["fathom evaluate results/translate/runs/<id>", "the test split, translated and scored as sacreBLEU does"],
@@ -124,7 +129,7 @@ export const evaluate = verb({
 
 /** A row a direction; what the scores are called is said once. */
 function translationText(
-  { runDir, step, split, beam, lengthPenalty, scores, file, translations }: TranslationEvaluation,
+  { runDir, checkpoint, split, beam, lengthPenalty, scores, file, translations }: TranslationEvaluation,
   table: (head: readonly string[], rows: readonly (readonly string[])[]) => string,
 ): string {
   const names = [...new Set(scores.map(({ name }) => name))];
@@ -143,7 +148,7 @@ function translationText(
     return `${name}: ${[...all].join(" or ")}`;
   });
   return [
-    `${runDir}, step ${step}, ${split}, beam ${beam}, length penalty ${lengthPenalty}`,
+    `${runDir}, ${checkpoint}, ${split}, beam ${beam}, length penalty ${lengthPenalty}`,
     table(["direction", "pairs", ...names], rows),
     ...signatures,
     "all: the mean over directions; copy: the source, taken for a translation",

@@ -23,7 +23,12 @@ export const translate = verb({
       requiresArg: true,
       describe: "alpha of Wu et al. 2016: 0 compares plain probabilities, more favours longer ones",
     },
-    step: { type: "number", requiresArg: true, describe: "of the checkpoint; the best if not given" },
+    step: {
+      type: "number",
+      requiresArg: true,
+      describe:
+        "of the checkpoint; if not given, the average of the last ones where the run has made one (train.averageCheckpoints), else the best",
+    },
   },
   examples: [
     ["fathom translate results/translate/runs/<id> \"Cannot find module '{0}'.\" --to fr", "one text"],

@@ -104,6 +104,11 @@ const trainKeys = (adam: AdamDefaults, every: number) => ({
   checkpointEverySteps: positive("steps between checkpoints").default(every),
 });
 
+const earlyStopping = z
+  .strictObject({ patience: positive("evaluations in a row without a new lowest dev loss after which training ends") })
+  .nullish()
+  .describe("end before the last step once the dev loss has ceased to fall; without it training goes on to the end");
+
 interface Train {
   readonly steps?: number | null | undefined;
   readonly epochs?: number | null | undefined;
@@ -121,6 +126,33 @@ function checkTrain({ steps, epochs, schedule }: Train, context: z.RefinementCtx
       message: `expected fewer than train.steps (${steps}), got train.schedule.warmupSteps: ${schedule.warmupSteps}; shorten the warm-up or train longer`,
     });
 }
+
+/** An average takes as many checkpoints as training leaves: one every `checkpointEverySteps`, and one at the end. */
+function checkAverage(
+  train: Train & { readonly checkpointEverySteps: number; readonly averageCheckpoints?: number | null | undefined },
+  context: z.RefinementCtx,
+): void {
+  const { steps, checkpointEverySteps, averageCheckpoints } = train;
+  const problem = averageProblem(averageCheckpoints ?? 0, steps ?? Infinity, checkpointEverySteps);
+  if (problem !== undefined) context.addIssue({ code: "custom", path: ["averageCheckpoints"], message: problem });
+}
+
+/** What is wrong with an average of `count` checkpoints of `steps` steps, for {@link checkAverage} and for runs whose steps follow from
+ *  epochs; undefined where nothing is. */
+export function averageProblem(count: number, steps: number, checkpointEverySteps: number): string | undefined {
+  const checkpoints = Math.ceil(steps / checkpointEverySteps);
+  if (count <= checkpoints) return undefined;
+  return (
+    `expected at most ${checkpoints}, the checkpoints of ${steps} steps with train.checkpointEverySteps: ` +
+    `${checkpointEverySteps}, got ${count}; average fewer, save more often or train longer`
+  );
+}
+
+/** Optional keys, left out where they say nothing, so that they are no part of a run's identity there. */
+const stated = <T extends Readonly<Record<string, unknown>>>(keys: T) =>
+  Object.fromEntries(Object.entries(keys).filter(([, value]) => value !== undefined && value !== null)) as {
+    [K in keyof T]?: NonNullable<T[K]>;
+  };
 
 /** The keys whose defaults depend on others. */
 const resolvedTrain = <T extends Train>({ steps, epochs, optimizer, ...train }: T) => ({
@@ -141,19 +173,42 @@ export const transformerTrainSchema = z
   .strictObject({
     ...trainKeys({ beta1: 0.9, beta2: 0.98, epsilon: 1e-9 }, 100),
     batch: sentenceBatch,
+    accumulate: positive(
+      "batches an update, whose gradients are summed up as if they were one batch; readings.csv tells of the first of them; " +
+        "1 if not given",
+      65_536,
+    ).nullish(),
     labelSmoothing: fraction("probability spread evenly over all pieces, the right one included").default(0),
+    earlyStopping,
+    averageCheckpoints: z
+      .int()
+      .min(2)
+      .max(1000)
+      .nullish()
+      .describe(
+        "at the end the mean of the weights of this many last checkpoints is saved and evaluated on dev; `fathom translate` and " +
+          "`fathom evaluate` use it. None if not given",
+      ),
   })
   .superRefine(checkTrain)
-  .transform(resolvedTrain)
+  .superRefine(checkAverage)
+  .transform(({ accumulate, earlyStopping, averageCheckpoints, ...train }) => ({
+    ...resolvedTrain(train),
+    ...stated({ accumulate: accumulate === 1 ? null : accumulate, earlyStopping, averageCheckpoints }),
+  }))
   .describe("how it is trained");
 
 /** The `train` section of a VAE. */
 export const vaeTrainSchema = z
-  .strictObject({ ...trainKeys({ beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }, 500), batch: imageBatch })
+  .strictObject({ ...trainKeys({ beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }, 500), batch: imageBatch, earlyStopping })
   .superRefine(checkTrain)
   .superRefine(refuseNoam)
-  .transform(resolvedTrain)
+  .transform(({ earlyStopping, ...train }) => ({ ...resolvedTrain(train), ...stated({ earlyStopping }) }))
   .describe("how it is trained");
+
+const noEarlyStopping =
+  "expected none with model.kind: gan: of two players none is better for having the smaller loss, so that no loss says when to stop; " +
+  "remove train.earlyStopping";
 
 const ganAdam: AdamDefaults = { beta1: 0.5, beta2: 0.999, epsilon: 1e-8 };
 
@@ -170,6 +225,12 @@ export const ganTrainSchema = z
       })
       .prefault({})
       .describe("what the discriminator has of its own"),
+    earlyStopping: z
+      .unknown()
+      .refine((value) => value === undefined || value === null, noEarlyStopping)
+      .transform(() => undefined)
+      .optional()
+      .describe(noEarlyStopping),
   })
   .superRefine(checkTrain)
   .superRefine(refuseNoam)

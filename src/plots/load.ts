@@ -46,11 +46,12 @@ function modelFacts(dir: string, { model, data, train }: ExperimentRun["config"]
   const batches = Number(details["stepsPerEpoch"] ?? NaN);
   const measuredWith = textsSchema.safeParse(details["metrics"]).data;
   const updates = "discriminator" in train ? train.discriminator.updates : 1;
+  const accumulate = ("accumulate" in train && train.accumulate) || 1;
   return {
     kind: model.kind,
     ...("binarization" in data && { binarization: data.binarization }),
     ...(measuredWith && { measuredWith }),
-    ...(batches > 0 && { stepsPerEpoch: batches / updates }),
+    ...(batches > 0 && { stepsPerEpoch: batches / updates / accumulate }),
   };
 }
 

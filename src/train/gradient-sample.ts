@@ -3,27 +3,28 @@ import type { StepResult } from "../engine/engine.ts";
 import { momentsOf } from "../engine/moments.ts";
 import type { GradientSample } from "../probes/probe.ts";
 import type { Player } from "../stage.ts";
-import type { Batch, Moments } from "../types.ts";
+import type { Moments } from "../types.ts";
+import { batchesOf, differentiateBatches, targetsOf } from "./accumulate.ts";
 import type { Training } from "./trainer.ts";
 
 type Gradients = StepResult["gradients"];
 
 /** Differentiates the batches of the `batches - 1` steps after `step`, which this training has not come to yet, at the present
- *  parameters. Gives a function that adds the step's own gradients: engines overwrite a step's arrays at the next, so those come
- *  last. Dropout is that of the batch's own step. */
+ *  parameters; with accumulation, all batches of a step count as one. Gives a function that adds the step's own gradients and their
+ *  number of targets: engines overwrite a step's arrays at the next, so those come last. Dropout is that of the batch's own step. */
 export async function sampleGradients(
-  { engine, parameters, dataset, seed, batches = 2 }: Training,
+  { engine, parameters, dataset, seed, accumulate = 1, batches = 2 }: Training,
   player: Player,
   step: number,
-): Promise<(own: Gradients, batch: Batch) => GradientSample> {
+): Promise<(own: Gradients, targets: number) => GradientSample> {
   const sums = new Map<string, Float64Array>();
   const others = new Map<string, Moments[]>();
   const next = new Map<string, Float32Array>();
   let inverseTargets = 0;
   /** Adds a batch's gradients to the sums and gives their moments, in the order of the parameters: engines give gradients as they
    *  reach them. */
-  const add = (gradients: Gradients, { tokens }: Batch): Map<string, Moments> => {
-    inverseTargets += 1 / tokens;
+  const add = (gradients: Gradients, targets: number): Map<string, Moments> => {
+    inverseTargets += 1 / targets;
     const moments = new Map<string, Moments>();
     for (const path of parameters.keys()) {
       const gradient = gradients.get(path);
@@ -36,10 +37,10 @@ export async function sampleGradients(
     return moments;
   };
   for (let k = 1; k < batches; k++) {
-    const batch = dataset.batchAt(step + k);
+    const own = batchesOf(dataset, step + k, accumulate);
     const options = { step: step + k, seed, tapped: false };
-    const { gradients } = await engine.differentiate(player, parameters, batch, options);
-    for (const [path, moments] of add(gradients, batch)) {
+    const { gradients } = await differentiateBatches(engine, player, parameters, own, options);
+    for (const [path, moments] of add(gradients, targetsOf(own))) {
       if (k === 1) {
         others.set(path, []);
         next.set(path, Float32Array.from(gradients.get(path)!));
@@ -47,8 +48,8 @@ export async function sampleGradients(
       others.get(path)!.push(moments);
     }
   }
-  return (own, batch) => {
-    const each = Array.from(add(own, batch), ([path, moments]) => [path, [moments, ...others.get(path)!]] as const);
+  return (own, targets) => {
+    const each = Array.from(add(own, targets), ([path, moments]) => [path, [moments, ...others.get(path)!]] as const);
     return {
       batches,
       targets: batches / inverseTargets,

@@ -3,9 +3,11 @@ import type { Engine, StepResult } from "../engine/engine.ts";
 import { momentsOf } from "../engine/moments.ts";
 import { assert } from "../errors.ts";
 import type { Need, Probe, StepView, TapReading } from "../probes/probe.ts";
-import { learntBy, type Parameter, placeOf, type Player } from "../stage.ts";
+import { learntBy, type Parameter, type Parameters, placeOf, type Player } from "../stage.ts";
 import type { Batch, Dataset, LayerRow, MetricRow, Moments, ReadingRow } from "../types.ts";
+import { type Accumulated, batchesOf, differentiateBatches, targetsOf } from "./accumulate.ts";
 import type { TrainingState } from "./checkpoint.ts";
+import { reasonToStop } from "./early-stopping.ts";
 import { sampleGradients } from "./gradient-sample.ts";
 import type { Optimizer, UpdateMoments } from "./optimizers.ts";
 import { withUnitNorm } from "./unit-norm.ts";
@@ -24,6 +26,8 @@ export interface Training {
   /** `simultaneous`: the gradients of all players at the same parameters, then their updates. `alternating`, which is meant
    *  where nothing is given: one player after the other, each against what the one before it has become. */
   readonly order?: "simultaneous" | "alternating";
+  /** N, batches of an update, which count as one, see {@link differentiateBatches}; 1 if not given. */
+  readonly accumulate?: number;
   /** Gradients are scaled down to this global norm; null for no clipping. */
   readonly clipNorm: number | null;
   readonly probes: readonly Probe[];
@@ -33,6 +37,8 @@ export interface Training {
   /** K, the number of batches whose gradients are compared where a probe needs several; 2 if not given, the fewest. */
   readonly batches?: number;
   readonly evaluateEverySteps: number;
+  /** Training of one player ends after this many evaluations in a row without a new lowest dev loss. */
+  readonly earlyStopping?: { readonly patience: number };
   readonly checkpointEverySteps: number;
   /** What is measured at every evaluation beside the players' own scalars, by name; undefined where the hooks' signal came first:
    *  the run then ends as interrupted, and evaluates this step again when it goes on. */
@@ -54,10 +60,12 @@ export interface TrainingHooks {
   layers(step: number, rows: readonly LayerRow[]): void;
   readings(step: number, rows: readonly ReadingRow[]): void;
   /** Sees the parameters as they are before each step, and after the last. */
-  reached?(step: number): Promise<void>;
+  reached?(step: number, isLast: boolean): Promise<void>;
   /** Saves `state`; `best` when the dev loss has just reached a new low. */
   checkpoint(kind: "step" | "best", state: TrainingState): void;
   progress(state: { step: number; loss: number; gradientNorm: number }): void;
+  /** Gives the mean of the last step checkpoints' parameters where such is wanted: it is evaluated on dev, as `average/loss`. */
+  average?(state: TrainingState): Parameters;
   /** Does what is left to do with the trained network, all of which is saved; `row` makes rows of the test split. Gives up once the
    *  signal is aborted. */
   finish?(row: (name: string, value: number) => MetricRow): Promise<void>;
@@ -65,8 +73,10 @@ export interface TrainingHooks {
 
 export interface Outcome {
   readonly status: "done" | "diverged" | "interrupted";
-  /** For `diverged`: what is not finite, at which step, and where first. */
+  /** For `diverged`: what is not finite, at which step, and where first. For `done`: why before the last step. */
   readonly reason?: string;
+  /** Of training that stopped early: updates done. */
+  readonly stoppedAt?: number;
   readonly divergence?: Divergence;
 }
 
@@ -82,7 +92,8 @@ export interface Divergence {
   readonly reason: string;
 }
 
-/** Trains from `start` to the last step. A non-finite loss or gradient ends the run as `diverged`: that is a result. */
+/** Trains from `start` to the last step, or until {@link reasonToStop} finds a reason. A non-finite loss or gradient ends the run as
+ *  `diverged`: that is a result. */
 export async function train(training: Training, start: TrainingState, hooks: TrainingHooks): Promise<Outcome> {
   const { steps, players } = training;
   const began = performance.now();
@@ -125,12 +136,19 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
     return loss;
   };
 
+  let loss: number | undefined;
+  let early: string | undefined;
   while (state.step < steps) {
     if (hooks.signal.aborted) return interrupted();
     const { step } = state;
     // Before the step, so that a run resumed at this step evaluates here as well.
-    if (step % training.evaluateEverySteps === 0 && (await evaluated()) === undefined) return interrupted();
-    await hooks.reached?.(step);
+    if (step % training.evaluateEverySteps === 0) {
+      loss = await evaluated();
+      if (loss === undefined) return interrupted();
+      early = reasonToStop(training, state);
+      if (early !== undefined) break;
+    }
+    await hooks.reached?.(step, false);
     const { outcomes, tokens } = await trainStep(training, step);
     for (const { player, scalars, gradientNorm, layers, readings, broken } of outcomes) {
       const named = nameBy(players, player);
@@ -145,15 +163,21 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
     state = { ...state, step: step + 1, tokens: state.tokens + tokens };
     if (state.step % training.checkpointEverySteps === 0) save();
   }
-  await hooks.reached?.(state.step);
-  const loss = await evaluated();
+  await hooks.reached?.(state.step, true);
+  if (early === undefined) loss = await evaluated();
   if (loss === undefined) return interrupted();
   // No further step would show what the last update has done.
   if (!Number.isFinite(loss)) return { status: "diverged", reason: `dev loss not finite after step ${state.step - 1}` };
   save();
   training.engine.residence?.fetch();
+  const average = hooks.average?.(state);
+  if (average) {
+    const { rows } = await evaluateSplit({ ...training, parameters: average }, "dev");
+    hooks.metrics(rows.map(([name, value]) => row("dev")(`average/${name}`, value)));
+  }
   await hooks.finish?.((name, value) => row("test")(name, value));
-  return { status: hooks.signal.aborted ? "interrupted" : "done" };
+  if (hooks.signal.aborted) return { status: "interrupted" };
+  return { status: "done", ...(early !== undefined && { reason: early, stoppedAt: state.step }) };
 }
 
 /** A player's scalars carry its name where there are several players. */
@@ -174,9 +198,9 @@ export async function trainStep(
     const moves: (() => Promise<StepOutcome>)[] = [];
     for (const player of players) {
       const number = step * (player.updates ?? 1) + update;
-      const batch = training.dataset.batchAt(number);
-      tokens.set(player.name, (tokens.get(player.name) ?? 0) + batch.tokens);
-      const work = workOf(training, player, batch, { step, number, isProbed: isLast });
+      const batches = batchesOf(training.dataset, number, training.accumulate ?? 1);
+      tokens.set(player.name, (tokens.get(player.name) ?? 0) + targetsOf(batches));
+      const work = workOf(training, player, batches, { step, number, isProbed: isLast });
       if (players.length === 1 && staysOnDevice(training, work)) moves.push(() => trainOnDevice(training, work));
       else {
         training.engine.residence?.leave();
@@ -230,7 +254,7 @@ export interface StepOutcome {
 /** One player's forward, backward, probes and update. `broken` says what is not finite, where there is such a thing; the
  *  parameters are then left as they were. The host's may be behind afterwards, as with {@link trainStep}. */
 export async function playerStep(training: Training, player: Player, batch: Batch, step: number): Promise<StepOutcome> {
-  const work = workOf(training, player, batch, { step, number: step, isProbed: true });
+  const work = workOf(training, player, [batch], { step, number: step, isProbed: true });
   if (staysOnDevice(training, work)) return trainOnDevice(training, work);
   training.engine.residence?.leave();
   return updatePlayer(training, await differentiatePlayer(training, work));
@@ -239,7 +263,8 @@ export async function playerStep(training: Training, player: Player, batch: Batc
 /** What is to be done of a player at a step. `number` counts the player's updates from 0. */
 interface Work {
   readonly player: Player;
-  readonly batch: Batch;
+  /** Those of one update. */
+  readonly batches: readonly Batch[];
   readonly step: number;
   readonly number: number;
   readonly probes: readonly Probe[];
@@ -249,11 +274,11 @@ interface Work {
 function workOf(
   training: Training,
   player: Player,
-  batch: Batch,
+  batches: readonly Batch[],
   { step, number, isProbed }: { readonly step: number; readonly number: number; readonly isProbed: boolean },
 ): Work {
   const probes = isProbed && training.isProbed(step) ? training.probes : [];
-  return { player, batch, step, number, probes, tapped: isNeeded(probes, "taps") };
+  return { player, batches, step, number, probes, tapped: isNeeded(probes, "taps") };
 }
 
 const isNeeded = (probes: readonly Probe[], need: Need): boolean => probes.some(({ needs }) => needs.includes(need));
@@ -265,10 +290,11 @@ const stepOptions = ({ seed }: Training, { number, tapped, probes }: Work) => ({
   readings: probes.flatMap(({ reads }) => reads ?? []),
 });
 
-/** Whether a step can be done without the host's arrays: nobody asks for the gradients themselves or for distances, and no
- *  parameter is put back on its sphere after the update. */
-function staysOnDevice({ engine, parameters }: Training, { player, probes }: Work): boolean {
-  if (!engine.residence || isNeeded(probes, "batches") || isNeeded(probes, "start")) return false;
+/** Whether a step can be done without the host's arrays: nobody asks for the gradients themselves or for distances, several batches'
+ *  gradients are not to be summed up, and no parameter is put back on its sphere after the update. */
+function staysOnDevice({ engine, parameters }: Training, { player, batches, probes }: Work): boolean {
+  if (!engine.residence || batches.length > 1) return false;
+  if (isNeeded(probes, "batches") || isNeeded(probes, "start")) return false;
   return player.stages.every((stage) =>
     learntBy(stage).every((name) => parameters.get(stage.parameters[name]!.path)!.unitNorm === undefined),
   );
@@ -276,12 +302,12 @@ function staysOnDevice({ engine, parameters }: Training, { player, probes }: Wor
 
 /** A step where the parameters live on the engine's device. */
 async function trainOnDevice(training: Training, work: Work): Promise<StepOutcome> {
-  const { player, batch, step, probes } = work;
+  const { player, batches, step, probes } = work;
   const outputChange = isNeeded(probes, "output") ? await changeOfOutput(training, player) : undefined;
   const { isFinite, scalars, taps, readings, ...moved } = await training.engine.residence!.train(
     player,
     training.parameters,
-    batch,
+    batches[0]!, // see staysOnDevice
     {
       ...stepOptions(training, work),
       optimizer: training.optimizers.get(player.name)!,
@@ -295,22 +321,23 @@ async function trainOnDevice(training: Training, work: Work): Promise<StepOutcom
 }
 
 /** A player's gradients at a step, and what probes were shown on the way. */
-interface Differentiated extends Work, Pick<StepResult, "scalars" | "gradients" | "taps" | "readings"> {
+interface Differentiated extends Work, Accumulated {
   readonly compared: Pick<StepView, "outputChange" | "distances" | "sample">;
 }
 
 async function differentiatePlayer(training: Training, work: Work): Promise<Differentiated> {
   const { engine, parameters } = training;
-  const { player, batch, number, probes } = work;
+  const { player, batches, number, probes } = work;
   const outputChange = isNeeded(probes, "output") ? await changeOfOutput(training, player) : undefined;
   const completeSample = isNeeded(probes, "batches") ? await sampleGradients(training, player, number) : undefined;
-  const { scalars, gradients, taps, readings } = await engine.differentiate(
+  const { scalars, gradients, taps, readings } = await differentiateBatches(
+    engine,
     player,
     parameters,
-    batch,
+    batches,
     stepOptions(training, work),
   );
-  const sample = completeSample?.(gradients, batch);
+  const sample = completeSample?.(gradients, targetsOf(batches));
   const distances = isNeeded(probes, "start") ? distancesFrom(training, gradients) : undefined;
   const compared = {
     ...(outputChange && { outputChange }),
@@ -361,7 +388,7 @@ async function outcomeOf(
   found: Omit<Differentiated, "gradients">,
   moved: Pick<StepView, "gradients" | "updates"> & { readonly gradientNorm: number; readonly finite: boolean },
 ): Promise<StepOutcome> {
-  const { player, batch, step, number, probes, scalars, taps, readings, compared } = found;
+  const { player, batches, step, number, probes, scalars, taps, readings, compared } = found;
   const { gradients, updates, gradientNorm, finite } = moved;
   const view: StepView = { step, player: player.name, gradients, taps, readings, updates, ...compared };
   const measured = {
@@ -373,7 +400,7 @@ async function outcomeOf(
   // Without taps the place is not known yet: the same step again, measured.
   const seen = found.tapped
     ? taps
-    : (await engine.differentiate(player, parameters, batch, { step: number, seed, tapped: true })).taps;
+    : (await differentiateBatches(engine, player, parameters, batches, { step: number, seed, tapped: true })).taps;
   const what = Number.isFinite(scalars["loss"]) ? "gradient" : "loss";
   const place = firstBroken(seen, gradients);
   const { stack, layer, component, quantity } = place;
@@ -449,8 +476,9 @@ function firstBroken(
   return { stack, layer, component, quantity: "parameter-gradient" };
 }
 
-/** Means over a split, weighted by targets: of each player's loss, also by label (`loss`, `loss/en-de` ...), and of the
- *  scalars it wants evaluated. Noise is the same at every evaluation. `loss` is the sum of the players' losses. */
+/** Means over a split, weighted by targets: of each player's loss, also by label (`loss`, `loss/en-de` ...; of batches apart
+ *  `zero-shot/loss`, `zero-shot/loss/de-fr` ...), and of the scalars it wants evaluated. Noise is the same at every
+ *  evaluation. `loss` is the sum of the players' losses. */
 export async function evaluateSplit(
   {
     players,
@@ -469,7 +497,8 @@ export async function evaluateSplit(
   for (const player of players)
     for (const [index, batch] of dataset.evaluation[split].entries()) {
       const scalars = await engine.evaluate(player, parameters, batch, { step: index, seed });
-      const named = nameBy(players, player.name);
+      const named = (name: string): string =>
+        nameBy(players, player.name)(batch.apart ? `${batch.apart}/${name}` : name);
       for (const name of ["loss", ...(player.evaluated ?? [])]) add(named(name), scalars[name]!, batch.tokens);
       if (batch.label) add(`${named("loss")}/${batch.label}`, scalars["loss"]!, batch.tokens);
     }

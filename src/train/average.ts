@@ -1,0 +1,73 @@
+// Checkpoint averaging: the mean of the weights at the end of training (Vaswani et al. 2017, section 6.1).
+import { UserError } from "../errors.ts";
+import type { Parameter, Parameters } from "../stage.ts";
+import { checkpointsOf, loadCheckpoint } from "./checkpoint.ts";
+import { normalizeVectors } from "./unit-norm.ts";
+
+/** Which checkpoints are averaged. */
+export interface Averaging {
+  /** How many. */
+  readonly count: number;
+  readonly checkpointEverySteps: number;
+}
+
+/** The steps of the checkpoints that are averaged where training has ended at step `end`, oldest first: the end and the multiples of
+ *  `checkpointEverySteps` before it, as many as there are up to `count`. What an interruption saves is not among them, so that a run
+ *  that was interrupted has the same average. */
+export function averagedSteps(end: number, { count, checkpointEverySteps }: Averaging): number[] {
+  const steps = [end];
+  const last = checkpointEverySteps * Math.floor((end - 1) / checkpointEverySteps);
+  for (let step = last; step > 0 && steps.length < count; step -= checkpointEverySteps) steps.unshift(step);
+  return steps;
+}
+
+/** The arithmetic mean of the parameters of the run's checkpoints at `steps`: summed in float64 from the oldest on, and rounded once
+ *  to float32. Vectors of unit norm (`Parameter.unitNorm`) are scaled back to norm 1: the mean of points on a sphere lies within it,
+ *  where the network has never been, and what is nearest to it on the sphere is the mean there (Mardia & Jupp 2000, Directional
+ *  Statistics, section 2.2). `parameters` say which there are and are left alone. A `UserError` where a checkpoint is missing,
+ *  damaged or another configuration's. */
+export function averageCheckpoints(
+  runDir: string,
+  steps: readonly number[],
+  parameters: Parameters,
+): Map<string, Parameter> {
+  const average = new Map(
+    [...parameters].map(([path, parameter]) => [path, { ...parameter, data: new Float32Array(parameter.data.length) }]),
+  );
+  const sums = new Map([...average].map(([path, { data }]) => [path, new Float64Array(data.length)]));
+  for (const step of steps) {
+    loadWeights(checkpointOf(runDir, step), average);
+    for (const [path, { data }] of average) {
+      const sum = sums.get(path)!;
+      for (let i = 0; i < sum.length; i++) sum[i]! += data[i]!;
+    }
+  }
+  for (const [path, parameter] of average) {
+    const sum = sums.get(path)!;
+    for (let i = 0; i < sum.length; i++) parameter.data[i] = sum[i]! / steps.length;
+    normalizeVectors(parameter);
+  }
+  return average;
+}
+
+function loadWeights(checkpoint: string, into: Parameters): void {
+  try {
+    loadCheckpoint(checkpoint, into);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${error.message}; train.averageCheckpoints averages it: run it again with --afresh`, {
+      cause: error,
+    });
+  }
+}
+
+/** The best checkpoint of the same step would do as well: its weights are the same. */
+function checkpointOf(runDir: string, step: number): string {
+  const kept = checkpointsOf(runDir);
+  const found = kept.findLast((one) => one.step === step);
+  if (found) return found.folder;
+  throw new UserError(
+    `${runDir}: expected a checkpoint of step ${step}, which train.averageCheckpoints averages, got those of ` +
+      `${[...new Set(kept.map((one) => one.step))].join(", ") || "no step"}; run it again with --afresh`,
+  );
+}
