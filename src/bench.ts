@@ -11,9 +11,12 @@ import { loadRun } from "./config/load.ts";
 import { loadRegistries } from "./config/registries.ts";
 import { isKind, type RunConfig } from "./config/schema.ts";
 import { loadImageSet } from "./data/images.ts";
+import { EOS } from "./data/vocabulary.ts";
+import { translate, translateFully } from "./decode.ts";
 import { createEngine } from "./engine/select.ts";
 import { assert, UserError } from "./errors.ts";
-import { transformer } from "./models/transformer.ts";
+import { decoder } from "./models/decoding.ts";
+import { transformer, type TransformerOptions } from "./models/transformer.ts";
 import { presets } from "./probes/presets.ts";
 import { stream } from "./random.ts";
 import { prepare, recordingProbes } from "./prepare.ts";
@@ -109,25 +112,93 @@ export async function timeProbes(
   }
 }
 
+const networkOf = ({ depth, width }: Shape): TransformerOptions => ({
+  depth: { encoder: depth, decoder: depth },
+  width,
+  heads: 4,
+  feedForward: 4 * width,
+  residual: "pre-ln",
+  norm: "layer-norm",
+  activation: "relu",
+  dropout: 0,
+  tiedEmbeddings: "none",
+  vocabulary,
+  labelSmoothing: 0,
+});
+
+/** What `bench decode` times if not told otherwise. */
+export const decodingShapes: readonly Shape[] = [{ depth: 6, width: 64 }];
+const decodingWork = [1, 16].flatMap((sentences) => [1, 4].map((beam) => ({ sentences, beam })));
+/** Tokens of every translation, and of every source, that `bench decode` times. */
+export const decodedTokens = { source: 32, target: 64 } as const;
+
+/** One line of `bench decode`. */
+export interface DecodingComparison extends Shape {
+  /** Translated at once. */
+  readonly sentences: number;
+  readonly beam: number;
+  /** Milliseconds of all of them, with keys and values kept. */
+  readonly incremental: Range;
+  /** The same by running the whole network on the whole prefix for every token. */
+  readonly full: Range;
+  /** full / incremental, round by round. */
+  readonly ratio: Range;
+}
+
+/** Times decoding of random sources with a random network whose translations never end, both ways in turns, after one of each that
+ *  compiles. */
+export async function compareDecoding(shape: Shape, threads: number, rounds: number): Promise<DecodingComparison[]> {
+  const options = networkOf(shape);
+  const parameters = initialize(transformer(options), 1);
+  parameters.get("output/projection/bias")!.data[EOS] = -1e4;
+  const engine = await createEngine("onnx", { threads });
+  const translator = { engine, parameters, decoder: decoder(options) };
+  const lines: DecodingComparison[] = [];
+  try {
+    for (const { sentences, beam } of decodingWork) {
+      const draws = stream(1, "sources").uniform(new Float64Array(sentences * decodedTokens.source));
+      const ids = Array.from(draws, (draw) => EOS + 1 + Math.floor(draw * (vocabulary - EOS - 1)));
+      const sources = Array.from({ length: sentences }, (_, i) =>
+        ids.slice(i * decodedTokens.source, (i + 1) * decodedTokens.source),
+      );
+      const search = { beam, maxLength: decodedTokens.target, lengthPenalty: 0, rows: sentences * beam };
+      const timed = async (decode: typeof translate): Promise<number> => {
+        const began = performance.now();
+        const found = await decode(translator, sources, search);
+        const took = performance.now() - began;
+        assert(
+          found.every(([best]) => best?.ids.length === decodedTokens.target),
+          `translations have ${decodedTokens.target} tokens`,
+        );
+        return took;
+      };
+      const times: [incremental: number, full: number][] = [];
+      for (let round = -1; round < rounds; round++) {
+        const pair: [number, number] = [await timed(translate), await timed(translateFully)];
+        if (round >= 0) times.push(pair);
+      }
+      lines.push({
+        ...shape,
+        sentences,
+        beam,
+        incremental: rangeOf(times.map(([incremental]) => incremental)),
+        full: rangeOf(times.map(([, full]) => full)),
+        ratio: rangeOf(times.map(([incremental, full]) => full / incremental)),
+      });
+    }
+  } finally {
+    await engine.dispose();
+  }
+  return lines;
+}
+
 const light = presets[0]!;
 const full = presets.at(-1)!;
 
 /** A network in training on one batch, and a function that takes a step with some of the probes `names`, writes what they say to
  *  a file, and gives the milliseconds that took. */
 async function stepper(shape: Shape, threads: number, names: readonly string[]) {
-  const players = transformer({
-    depth: { encoder: shape.depth, decoder: shape.depth },
-    width: shape.width,
-    heads: 4,
-    feedForward: 4 * shape.width,
-    residual: "pre-ln",
-    norm: "layer-norm",
-    activation: "relu",
-    dropout: 0,
-    tiedEmbeddings: "none",
-    vocabulary,
-    labelSmoothing: 0,
-  });
+  const players = transformer(networkOf(shape));
   const adam = { kind: "adam", learningRate: 0.001, beta1: 0.9, beta2: 0.98, epsilon: 1e-9, weightDecay: 0 } as const;
   const batch = translationBatch(batchSize, length, vocabulary);
   const dataset: Pick<Dataset, "batchAt" | "evaluation"> = {

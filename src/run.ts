@@ -6,21 +6,22 @@ import type { RunConfig } from "./config/schema.ts";
 import type { ImageSplit } from "./data/images.ts";
 import { evaluateMetrics, type Evaluated, metricDetails, metricRows, metricsNamed } from "./evaluate.ts";
 import { availableBytes, checkMemory, estimateMemory } from "./memory.ts";
-import { prepare } from "./prepare.ts";
+import { prepare, refuseOtherData } from "./prepare.ts";
 import { lookup } from "./registry.ts";
 import { describeScheme } from "./residual/describe.ts";
 import * as schemes from "./residual/index.ts";
 import type { ResidualScheme } from "./residual/scheme.ts";
 import { peakMemoryBytes, residentBytes, stepSeconds } from "./runs/cost.ts";
-import { openRecorder } from "./runs/events.ts";
+import { openRecorder, verifyEvents } from "./runs/events.ts";
 import { writeWhole } from "./runs/files.ts";
 import { graphKeeper } from "./runs/graphs.ts";
-import { readRun, updateRun } from "./runs/run-folder.ts";
+import { readRun, updateRun, writeConfig } from "./runs/run-folder.ts";
 import { writeSamples } from "./runs/samples.ts";
 import { readMetrics, writeTables } from "./runs/tables.ts";
 import { samplesAt } from "./samples.ts";
 import type { Parameters } from "./stage.ts";
-import { findCheckpoint, loadCheckpoint, saveCheckpoint, type TrainingState } from "./train/checkpoint.ts";
+import { averageCheckpoints, averagedSteps, type Averaging } from "./train/average.ts";
+import { findCheckpoint, resumeCheckpoint, saveCheckpoint, type TrainingState } from "./train/checkpoint.ts";
 import { type Outcome, train, type Training } from "./train/trainer.ts";
 import type { CompiledProgram, Progress } from "./types.ts";
 
@@ -43,7 +44,8 @@ export async function executeRun(
   },
 ): Promise<Outcome> {
   const programBytes = residentBytes();
-  const data = await loadData(config);
+  let reached: Progress = { step: 0, steps: 0, loss: NaN, gradientNorm: NaN, stepsPerSecond: NaN, secondsLeft: NaN };
+  const data = await loadData(config, (doing) => options.onProgress({ ...reached, doing }));
   const { dataset } = data;
   const stillOurs = (): void => options.lost?.throwIfAborted();
   const memory = await estimateMemory(config, data, programBytes);
@@ -68,6 +70,10 @@ export async function executeRun(
     }
   };
   let measuredWith: Record<string, string> = {};
+  const averaging = averagingOf(config);
+  /** What would be averaged if training ended at this step: a later end needs none that is older. */
+  const needed = (step: number): number[] => (averaging ? averagedSteps(step, averaging) : []);
+  let averaged: readonly number[] = [];
   const asked = "metrics" in config ? config.metrics : { evaluation: [], final: [] };
   const training: Training = {
     ...prepared,
@@ -78,14 +84,17 @@ export async function executeRun(
       },
     }),
   };
-  let reached: Progress = { step: 0, steps, loss: NaN, gradientNorm: NaN, stepsPerSecond: NaN, secondsLeft: NaN };
+  reached = { ...reached, steps };
   try {
     metricsNamed([...asked.evaluation, ...asked.final], subject); // one that cannot be is refused now, not after training
     const residual = schemeRecord(config, parameters);
-    const checkpoint = findCheckpoint(runDir, "step");
-    const start: TrainingState = checkpoint
-      ? loadCheckpoint(checkpoint, parameters, optimizers)
-      : { step: 0, tokens: 0, seconds: 0, seed: config.seed, best: null };
+    if (findCheckpoint(runDir, "step")) refuseOtherData(runDir, dataset.hashes);
+    stillOurs();
+    const verify = ({ events }: TrainingState): void => void (events && verifyEvents(runDir, events));
+    const resumed = resumeCheckpoint(runDir, parameters, optimizers, verify, needed);
+    const start: TrainingState = resumed?.state ?? { step: 0, tokens: 0, seconds: 0, seed: config.seed, best: null };
+    for (const { folder, reason } of resumed?.passedOver ?? [])
+      options.say?.(`${reason}; passed over: it lies in ${folder} now, and the run goes on from step ${start.step}`);
     const details = (): Record<string, unknown> => ({
       ...engine.facts(),
       parameters: [...parameters.values()].reduce((sum, { data }) => sum + data.length, 0),
@@ -95,7 +104,7 @@ export async function executeRun(
     stillOurs();
     const earlierPeak = Number(readRun(runDir)?.details["peakMemoryBytes"] ?? 0);
     for (const [name, text] of Object.entries(data.files)) writeWhole(join(runDir, name), text);
-    updateRun(runDir, {
+    const record = updateRun(runDir, {
       engine: engine.name,
       steps,
       unigramEntropy: dataset.unigramEntropy,
@@ -103,7 +112,8 @@ export async function executeRun(
       residual,
       details: details(),
     });
-    const recorder = openRecorder(runDir, checkpoint ? { afterStep: start.step - 1 } : {});
+    writeConfig(runDir, record, config); // with the engine that was chosen
+    const recorder = openRecorder(runDir, resumed ? { afterStep: start.step - 1, bytes: start.events?.bytes } : {});
     const began = performance.now();
     const outcome = await train(training, start, {
       signal: options.signal,
@@ -119,15 +129,16 @@ export async function executeRun(
         stillOurs();
         recorder.readings(step, rows);
       },
-      async reached(step) {
-        const files = await samplesAt(subject, { step, steps });
+      async reached(step, isLast) {
+        const files = await samplesAt(subject, { step, steps: isLast ? step : steps });
         stillOurs();
         writeSamples(runDir, files);
       },
       checkpoint(kind, state) {
         stillOurs();
         recorder.sync(); // a checkpoint must not be ahead of the events it stands for
-        saveCheckpoint(runDir, kind, state, parameters, optimizers);
+        const events = recorder.before(state.step);
+        saveCheckpoint(runDir, kind, { ...state, events }, parameters, optimizers, needed(state.step));
       },
       progress({ step, loss, gradientNorm }) {
         const stepsPerSecond = ((step - start.step) * 1000) / (performance.now() - began);
@@ -135,6 +146,19 @@ export async function executeRun(
         reached = { step, steps, loss, gradientNorm, stepsPerSecond, secondsLeft };
         options.onProgress(reached);
       },
+      ...(averaging && {
+        average(state) {
+          averaged = averagedSteps(state.step, averaging);
+          if (averaged.length < averaging.count)
+            options.say?.(
+              `averaged ${averaged.length} checkpoints of ${averaging.count}: training ended before there were more`,
+            );
+          const average = averageCheckpoints(runDir, averaged, parameters);
+          stillOurs();
+          saveCheckpoint(runDir, "average", state, average, optimizers);
+          return average;
+        },
+      }),
       async finish(row) {
         if (asked.final.length === 0) return;
         // Whatever becomes of the metrics, what was trained is there to be read.
@@ -150,9 +174,11 @@ export async function executeRun(
     stillOurs();
     writeTables(runDir);
     updateRun(runDir, {
+      ...(outcome.stoppedAt !== undefined && { steps: outcome.stoppedAt }),
       details: {
         ...details(),
         divergence: outcome.divergence,
+        ...(averaged.length > 0 && { averagedSteps: averaged }),
         ...(Object.keys(measuredWith).length > 0 && { metrics: measuredWith }),
         stepSeconds: stepSeconds(readMetrics(runDir)),
         peakMemoryBytes: Math.max(earlierPeak, peakMemoryBytes()), // over all attempts
@@ -164,6 +190,12 @@ export async function executeRun(
     await engine.dispose();
   }
 }
+
+/** What is averaged at the end; undefined where nothing is. */
+const averagingOf = ({ train }: RunConfig): Averaging | undefined =>
+  "averageCheckpoints" in train && train.averageCheckpoints !== undefined
+    ? { count: train.averageCheckpoints, checkpointEverySteps: train.checkpointEverySteps }
+    : undefined;
 
 /** Keeps the programs that the engine compiles, for as long as the run is ours. */
 function keptGraphs(runDir: string, stillOurs: () => void): (program: CompiledProgram) => void {

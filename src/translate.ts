@@ -1,10 +1,12 @@
 // What `fathom translate` does: texts through a trained transformer, from a run's folder alone. Neither the corpus nor the
 // trainer is needed: the vocabulary lies beside the configuration.
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { transformerOptions, translationOf } from "./build.ts";
+import { beginOf, type LanguageTag, sourceOf } from "./data/batches.ts";
 import { normalise } from "./data/text.ts";
-import { BOS, EOS, PAD, readVocabulary, type Vocabulary } from "./data/vocabulary.ts";
+import { BOS, PAD, readVocabulary, type Vocabulary } from "./data/vocabulary.ts";
 import { type Hypothesis, type SearchOptions, translate, type Translator } from "./decode.ts";
 import { interruptible } from "./engine/interruptible.ts";
 import { createEngine } from "./engine/select.ts";
@@ -12,17 +14,20 @@ import { messageOf, UserError } from "./errors.ts";
 import { decoder } from "./models/decoding.ts";
 import { transformer } from "./models/transformer.ts";
 import { checkpointAt } from "./prepare.ts";
-import { readConfig } from "./runs/run-folder.ts";
+import { readConfig, readRun } from "./runs/run-folder.ts";
 import { loadCheckpoint } from "./train/checkpoint.ts";
 import { initialize } from "./train/initialize.ts";
 
 /** A trained transformer, opened to translate with it. */
 export interface OpenedTranslator extends Translator {
   readonly vocabulary: Vocabulary;
+  readonly tag: LanguageTag;
   /** Tokens of the longest source it was trained on, tag and end among them, and of the longest translation. */
   readonly maxLength: number;
   /** The step of its parameters. */
   readonly step: number;
+  /** The name of their checkpoint: `best-step-00001200`. */
+  readonly checkpoint: string;
   dispose(): Promise<void>;
 }
 
@@ -36,7 +41,7 @@ export interface Translation extends Omit<Hypothesis, "ids"> {
 /** How many hypotheses are run at once. */
 const ROWS = 32;
 
-/** Opens the run in `runDir` at its best checkpoint, or at that of `step`. `UserError`s: no translation, no such checkpoint, no
+/** Opens the run in `runDir` at its average of checkpoints, else its best one, or at that of `step`. `UserError`s: no translation, no such checkpoint, no
  *  vocabulary. */
 export async function openTranslator(
   runDir: string,
@@ -54,8 +59,10 @@ export async function openTranslator(
     parameters,
     decoder: decoder(options),
     vocabulary,
+    tag: config.data.languageTag ?? "source",
     maxLength: config.data.maxLength,
     step,
+    checkpoint: basename(checkpoint),
     dispose: () => engine.dispose(),
   };
 }
@@ -68,6 +75,13 @@ function vocabularyOf(runDir: string): Vocabulary {
   } catch (error) {
     throw new UserError(`${file}: expected the run's vocabulary, got ${messageOf(error)}; run it again`);
   }
+  const expected = readRun(runDir)?.hashes["vocabulary"];
+  const found = createHash("sha256").update(json).digest("hex");
+  if (expected !== undefined && found !== expected)
+    throw new UserError(
+      `${file}: expected the vocabulary that the run was trained with (SHA-256 ${expected.slice(0, 12)}), got another ` +
+        `(${found.slice(0, 12)}); restore the file`,
+    );
   return readVocabulary(json, file);
 }
 
@@ -91,11 +105,10 @@ export async function translateTexts(
   where: (i: number) => string = (i) => `text ${i + 1}`,
 ): Promise<Translation[][]> {
   const { vocabulary, maxLength } = opened;
-  const tag = vocabulary.tag(to);
   const sources = texts.map((text, i) => {
     const normal = normalise(text);
     if (normal === "") throw new UserError(`${where(i)}: expected a text to translate, got an empty one`);
-    const source = [tag, ...vocabulary.encode(normal), EOS];
+    const source = sourceOf(vocabulary.encode(normal), to, opened);
     if (source.length > maxLength)
       throw new UserError(
         `${where(i)}: expected at most ${maxLength} tokens, as in training (data.maxLength), got ${source.length} ` +
@@ -104,7 +117,8 @@ export async function translateTexts(
     return source;
   });
   const forbidden = [PAD, BOS, ...vocabulary.targets.map((language) => vocabulary.tag(language))]; // no part of a text
-  const found = await translate(opened, sources, { ...options, maxLength, rows: ROWS, forbidden });
+  const begin = beginOf(to, opened);
+  const found = await translate(opened, sources, { ...options, maxLength, rows: ROWS, forbidden, begin });
   return found.map((hypotheses) =>
     hypotheses.map(({ ids, ...hypothesis }) => ({
       text: vocabulary.decode(ids),

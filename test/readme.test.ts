@@ -46,6 +46,23 @@ test("every command of the README runs, in its order", { timeout: 240_000 }, asy
   }
 });
 
+test("the README's configuration of one's own corpus works as it stands, given the file", async () => {
+  const text = blocks.filter(({ language }) => language === "yaml")[1]!.text;
+  const file = join(folder, "my-corpus.yaml");
+  writeFileSync(file, text);
+  const word = (n: number): string => ((n * 7919) % 9973).toString(36).replace(/\d/g, (d) => "bcdfghjklm"[Number(d)]!);
+  const lines = Array.from({ length: 400 }, (_, i) => {
+    const words = Array.from({ length: 5 }, (_, k) => word(((i + 1) * (k + 3)) % 199));
+    return `${i}\t${words.join(" ")}\t${i + 1000}\t${words.map((one) => `${one}en`).join(" ")}`;
+  });
+  writeFileSync(join(folder, "deu.tsv"), lines.join("\n"));
+  const args = ["corpus", file, "data.vocabulary.size=300", "--json"];
+  const { stdout } = await promisify(execFile)(process.execPath, [resolve("bin/fathom.js"), ...args], { cwd: folder });
+  const { directions } = JSON.parse(stdout) as { directions: { direction: string; train: number }[] };
+  expect(directions.map(({ direction }) => direction)).toEqual(["en-de", "de-en"]);
+  expect(directions[0]!.train).toBeGreaterThan(100);
+});
+
 test("the README's configuration resolves", async () => {
   const text = blocks.find(({ language }) => language === "yaml")!.text;
   const file = join(folder, "my-question.yaml");

@@ -1,5 +1,5 @@
 // `fathom bench`: speed, as ratios to PyTorch measured in the same call, how time and memory grow with depth, what probes
-// cost, and whether memory stays bounded.
+// cost, what decoding gains from keys and values that are kept, and whether memory stays bounded.
 
 import type { Range, StepComparison } from "../bench.ts";
 import { UserError } from "../errors.ts";
@@ -9,11 +9,11 @@ export const bench = verb({
   usage: "bench <what>",
   summary:
     "speed: a training step beside PyTorch's (step), an epoch of the VAE and of the GAN (vae-epoch, gan-epoch), time and memory " +
-    "against depth (depth), what probes cost (probes); whether memory stays bounded over many networks (soak)",
+    "against depth (depth), what probes cost (probes), decoding token by token beside decoding anew (decode); whether memory stays bounded over many networks (soak)",
   positionals: {
     what: {
       type: "string",
-      choices: ["step", "vae-epoch", "gan-epoch", "depth", "probes", "soak", "child"] as const,
+      choices: ["step", "vae-epoch", "gan-epoch", "depth", "probes", "decode", "soak", "child"] as const,
       demandOption: true,
     },
   },
@@ -45,6 +45,7 @@ export const bench = verb({
     ["fathom bench step --shape 6x64 --rounds 5", "one shape, more carefully"],
     ["fathom bench vae-epoch --rounds 5", "an epoch of configs/baselines/vae-mnist.yaml, ratio to PyTorch eager"],
     ["fathom bench probes --rounds 20", "a step with the presets light, standard and full beside one without probes"],
+    ["fathom bench decode --rounds 9", "64 tokens with kept keys and values, beside the whole prefix for every token"],
     [
       "fathom bench soak --minutes 10 --seed 2",
       "networks of random sizes, one after the other; exit code 1 if memory grows",
@@ -54,9 +55,12 @@ export const bench = verb({
   async run({ what, shape, threads, rounds, steps: given, minutes, seed, first, warmup, epoch, python, quiet, json }) {
     if (what === "soak") return runSoak({ minutes, seed, first, quiet, json });
     const {
+      compareDecoding,
       compareEpoch,
       compareStep,
       conditions,
+      decodedTokens,
+      decodingShapes,
       depthShapes,
       findTorch,
       stepShapes,
@@ -146,12 +150,37 @@ export const bench = verb({
       });
       return exitCodes.done;
     }
+    const range = (spread: Range | undefined, digits: number): string =>
+      spread ? `${spread.median.toFixed(digits)} (${spread.min.toFixed(digits)}-${spread.max.toFixed(digits)})` : "-";
+    if (what === "decode") {
+      const facts = conditions(threads, rounds, null);
+      sayIfBusy(facts);
+      const lines = [];
+      for (const s of shapes ?? decodingShapes) {
+        say(`timing ${s.depth}+${s.depth} layers, width ${s.width} ...`);
+        lines.push(...(await compareDecoding(s, threads, rounds)));
+      }
+      const rows = lines.map(({ depth, width, sentences, beam, incremental, full, ratio }) => [
+        `${depth}+${depth}, ${width}`,
+        String(sentences),
+        String(beam),
+        range(incremental, 0),
+        range(full, 0),
+        range(ratio, 1),
+      ]);
+      const under =
+        `${facts.cpu}, ${facts.cores} cores, load ${facts.loadBefore.toFixed(2)} before; ${threads} thread(s); vocabulary 4000, ` +
+        `${decodedTokens.source} tokens a source, ${decodedTokens.target} a translation; incremental: keys and values are kept; full: the ` +
+        `whole network on the whole prefix for every token; median (lowest-highest) of ${rounds} rounds`;
+      print({ quiet, json }, { ...facts, ...decodedTokens, lines }, () => {
+        return `${table(["layers, width", "sentences", "beam", "incremental ms", "full ms", "full / incremental"], rows)}\n${under}`;
+      });
+      return exitCodes.done;
+    }
     const torch = await findTorch(python);
     const facts = conditions(threads, rounds, torch?.version ?? null);
     sayIfBusy(facts);
     if (!torch) say("no Python with PyTorch found (python3 -c 'import torch'): no ratios; --python names one");
-    const range = (spread: Range | undefined, digits: number): string =>
-      spread ? `${spread.median.toFixed(digits)} (${spread.min.toFixed(digits)}-${spread.max.toFixed(digits)})` : "-";
     const machine =
       `${facts.cpu}, ${facts.cores} cores, load ${facts.loadBefore.toFixed(2)} before; ${threads} thread(s); ` +
       `PyTorch ${facts.torch ?? "not found"}, eager`;

@@ -6,6 +6,8 @@ import { join } from "node:path";
 import type { RunIdentity } from "../runs/run-folder.ts";
 import * as folder from "../runs/run-folder.ts";
 import { claim } from "../runs/lease.ts";
+import { differences, originOf } from "../runs/origin.ts";
+import { versionsAndMachine } from "../runs/environment.ts";
 import { messageOf, UserError } from "../errors.ts";
 import type { Progress } from "../types.ts";
 import { exitCodes, TryAgainError } from "./verb.ts";
@@ -60,6 +62,12 @@ export async function runOne(
     const meanwhile = finished();
     if (meanwhile) return meanwhile;
     if (options.afresh) folder.clearRun(runDir);
+    const before = folder.readRun(runDir);
+    if (!before && existsSync(join(runDir, "run.json")))
+      options.say(`${runDir}/run.json: damaged; written anew, and the run goes on from its checkpoints`);
+    const changed = before ? differences(originOf(before), originOf({ ...before, ...versionsAndMachine() })) : [];
+    if (changed.length > 0)
+      options.say(`${runDir}: begun with ${changed.join(", ")}: going on here may change the last bits of its numbers`);
     folder.startRun(runDir, run);
     const { executeRun } = await import("../run.ts");
     const { signal, onProgress, say, keepGraphs, memoryShare } = options;
@@ -89,9 +97,14 @@ export async function runOne(
   }
 }
 
+/** What ends a run may keep its record from being written, too, as a full disk does: the error itself is what counts. */
 function recordFailure(runDir: string, error: unknown): void {
-  if (!folder.readRun(runDir)) return;
-  folder.updateRun(runDir, { status: "failed", reason: messageOf(error), finished: new Date().toISOString() });
+  try {
+    if (!folder.readRun(runDir)) return;
+    folder.updateRun(runDir, { status: "failed", reason: messageOf(error), finished: new Date().toISOString() });
+  } catch {
+    // The run then counts as begun and left, and the same command goes on with it as well.
+  }
 }
 
 /** A signal that aborts at SIGINT or SIGTERM (the run then saves and ends); a second one ends the process at once. */

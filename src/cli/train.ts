@@ -28,8 +28,13 @@ export const train = verb({
     const { singleRun } = await import("../config/sweep.ts");
     const { experimentFolder, interruption, resultLine, runOne } = await import("./run-one.ts");
     const { progressView } = await import("./progress.ts");
+    const { automatic } = await import("../engine/select.ts");
+    const { versionsAndMachine } = await import("../runs/environment.ts");
+    const { differences, originOf } = await import("../runs/origin.ts");
+    const { readOrigin } = await import("../runs/run-folder.ts");
 
     const { config, hasSweep } = loadRun(file, overrides, await loadRegistries());
+    const origin = readOrigin(file);
     const say = (text: string): void => void (quiet || json || console.error(text));
     if (hasSweep) say(`${file}: the sweep section is left aside; \`fathom sweep ${file}\` runs it`);
     if (estimate) {
@@ -45,6 +50,12 @@ export const train = verb({
       return exitCodes.done;
     }
     const run = singleRun(config);
+    if (origin?.hash === run.hash) {
+      const engine = config.engine === "auto" ? (await automatic()).name : "";
+      const differing = differences(origin, originOf({ hash: run.hash, engine, ...versionsAndMachine() }));
+      if (differing.length > 0)
+        say(`${file}: its run was made with ${differing.join(", ")}: the last bits of the numbers may differ here`);
+    }
     const view = progressView(quiet || json);
     const interrupt = interruption();
     try {
@@ -57,7 +68,10 @@ export const train = verb({
       });
       view.stop();
       if (result.finishedBefore)
-        say(`this run is finished; --afresh runs it again${flags["keep-graphs"] ? ", and keeps its graphs" : ""}`);
+        say(
+          `this run is finished; --afresh runs it again${flags["keep-graphs"] ? ", and keeps its graphs" : ""}` +
+            (origin?.hash === run.hash ? ", --out elsewhere beside it" : ""),
+        );
       if (result.status === "interrupted") say("interrupted; the state is saved, the same command goes on from it");
       if (json) console.log(JSON.stringify(result));
       else if (!quiet) console.log(resultLine(result));

@@ -1,17 +1,21 @@
 // Reads experiment files: YAML with positions, `key=value` overrides on top, and every error as
 // `file:line:column: key: expected ..., got ...`, several at once.
 
-import { readFileSync, statSync } from "node:fs";
-import { isMap, isPair, isScalar, LineCounter, parseDocument, type Document, type Node } from "yaml";
+import { isUtf8 } from "node:buffer";
+import { closeSync, openSync, readSync } from "node:fs";
+import { isMap, isPair, isScalar, type Document, type LineCounter, type Node } from "yaml";
 import { nearest } from "../registry.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { problemsOf, valueAt, type Problem } from "./problems.ts";
 import { resolver, withKey, type Resolved, type Resolver } from "./resolve.ts";
 import { type Registries, type RunConfig, type SweepConfig, sweepSchema } from "./schema.ts";
 import { expandSweep, type Expansion } from "./sweep.ts";
+import { parseYaml, shortened } from "./yaml.ts";
 
 const maxBytes = 1_000_000;
 const maxProblems = 10;
+/** Characters of a problem: the longest list of names is shorter. */
+const longestProblem = 2000;
 
 /** A file as an author wrote it, overrides applied. */
 interface Source {
@@ -74,20 +78,15 @@ function orThrow<T>(source: Source, result: Resolved<T>): T {
 }
 
 function read(file: string, overrides: readonly string[], { keys }: Resolver): Source {
-  const lines = new LineCounter();
-  const document = parseDocument(readText(file), { lineCounter: lines, prettyErrors: false });
-  const syntax = document.errors.map((error) => {
-    const { line, col } = lines.linePos(error.pos[0]);
-    const repair = error.code === "DUPLICATE_KEY" ? "a key is there twice; remove one" : error.message;
-    return `${file}:${line}:${col}: ${repair}`;
-  });
-  if (syntax.length > 0) throw new UserError(syntax.slice(0, maxProblems).join("\n"));
-  let data: unknown;
-  try {
-    data = document.toJS({ maxAliasCount: 100 });
-  } catch (error) {
-    throw new UserError(`${file}: ${messageOf(error)}; write the values out instead`);
-  }
+  const parsed = parseYaml(readText(file));
+  if (!parsed.ok)
+    throw new UserError(
+      parsed.problems
+        .slice(0, maxProblems)
+        .map(({ line, column, message }) => `${file}${line === undefined ? "" : `:${line}:${column}`}: ${message}`)
+        .join("\n"),
+    );
+  const { data, document, lines } = parsed;
   if (typeof data !== "object" || data === null || Array.isArray(data))
     throw new UserError(
       `${file}: expected a mapping of configuration keys, got ${data === null ? "an empty file" : "something else"}`,
@@ -96,19 +95,32 @@ function read(file: string, overrides: readonly string[], { keys }: Resolver): S
   return overrides.reduce((s, override) => applyOverride(s, override, keys), source);
 }
 
+/** The text of a file of at most `maxBytes`, which may be a pipe. */
 function readText(file: string): string {
+  const bytes = Buffer.alloc(maxBytes + 1);
+  let size = 0;
   try {
-    const { size } = statSync(file);
-    if (size > maxBytes)
-      throw new UserError(`${file}: expected a configuration of at most ${maxBytes} bytes, got ${size}`);
-    return readFileSync(file, "utf8");
+    const fd = openSync(file, "r");
+    try {
+      for (let read = -1; read !== 0 && size < bytes.length; size += Math.max(0, read))
+        read = readSync(fd, bytes, size, bytes.length - size, null);
+    } finally {
+      closeSync(fd);
+    }
   } catch (error) {
-    if (error instanceof UserError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     const reason =
       code === "ENOENT" ? "there is no such file" : code === "EISDIR" ? "it is a folder" : messageOf(error);
     throw new UserError(`${file}: expected a configuration file that can be read: ${reason}`);
   }
+  if (size > maxBytes)
+    throw new UserError(
+      `${file}: expected a configuration of at most ${maxBytes} bytes, got more; is it another file?`,
+    );
+  const text = bytes.subarray(0, size);
+  if (!isUtf8(text))
+    throw new UserError(`${file}: expected a configuration in UTF-8, got other bytes; save it as UTF-8`);
+  return text.toString("utf8");
 }
 
 function applyOverride<S extends Source>(source: S, override: string, keys: readonly string[]): S {
@@ -122,19 +134,22 @@ function applyOverride<S extends Source>(source: S, override: string, keys: read
       `${where}: unknown key${guess ? `; did you mean "${guess}"?` : "; schema/experiment.schema.json lists the keys"}`,
     );
   }
-  const document = parseDocument(text, { prettyErrors: false });
-  if (document.errors.length > 0)
-    throw new UserError(`${where}: expected a YAML value, got ${text}: ${document.errors[0]!.message}`);
-  const next = withKey(source.data, key, document.toJS({ maxAliasCount: 0 }));
+  const parsed = parseYaml(text);
+  if (!parsed.ok) throw new UserError(`${where}: expected a YAML value, got ${text}: ${parsed.problems[0]!.message}`);
+  const next = withKey(source.data, key, parsed.data);
   if (!next.ok) throw new UserError(`${where}: ${key}: ${next.problems[0]!.message}`);
   return { ...source, data: next.value, overrides: new Map([...source.overrides, [key, override]]) };
 }
 
 /** All problems as one error, at most ten, each where the author can find it. */
 function asUserError(source: Source, problems: readonly Problem[]): UserError {
-  const lines = [...new Set(problems.map((problem) => `${locate(source, problem)}: ${labelled(problem)}`))];
-  const more = lines.length - maxProblems;
-  return new UserError([...lines.slice(0, maxProblems), ...(more > 0 ? [`and ${more} more`] : [])].join("\n"));
+  // Told apart before they are located, which takes the time of reading through their mapping.
+  const different = [...new Map(problems.map((problem) => [labelled(problem), problem])).values()];
+  const lines = different
+    .slice(0, maxProblems)
+    .map((problem) => `${locate(source, problem)}: ${shortened(labelled(problem), longestProblem)}`);
+  const more = different.length - lines.length;
+  return new UserError([...lines, ...(more > 0 ? [`and ${more} more`] : [])].join("\n"));
 }
 
 const labelled = ({ path, message }: Problem): string => {

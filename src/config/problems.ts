@@ -14,11 +14,15 @@ export interface Problem {
 
 type Issue = z.core.$ZodIssue;
 
+/** Unknown keys of a mapping that are compared with the known ones: more than anybody reads, where a file may have thousands. */
+const mostGuesses = 100;
+
 /** The problems behind zod's issues about `input`; `keys` are all dotted keys there are, for suggestions. */
 export function problemsOf(issues: readonly Issue[], input: unknown, keys: readonly string[]): Problem[] {
   const problems = issues.flatMap((issue) => problemsOfIssue(issue, [], input, keys));
   // A key that was misspelt is one mistake, not an unknown key and a missing one.
-  const misspelt = new Set(problems.filter((p) => p.unknownKey).map((p) => suggestion(p.path, keys)));
+  const unknown = problems.filter((p) => p.unknownKey).slice(0, mostGuesses);
+  const misspelt = new Set(unknown.map((p) => suggestion(p.path, keys)));
   return problems.filter(
     (p) => p.unknownKey || valueAt(input, p.path) !== undefined || !misspelt.has(p.path.join(".")),
   );
@@ -46,9 +50,9 @@ function problemsOfIssue(
     case "invalid_format":
       return one(`${issue.message}${got}`);
     case "unrecognized_keys":
-      return issue.keys.map((key) => ({
+      return issue.keys.map((key, i) => ({
         path: [...path, key],
-        message: unknownKey([...path, key], keys),
+        message: i < mostGuesses ? unknownKey([...path, key], keys) : "unknown key",
         unknownKey: true,
       }));
     case "invalid_union":

@@ -110,6 +110,10 @@ const commonShape = {
   name: z
     .string()
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "expected letters, digits, dots, hyphens and underscores (at most 64)")
+    .refine(
+      (name) => !/^((con|prn|aux|nul|com\d|lpt\d)(\.|$)|[a-z\d].*\.$)/i.test(name),
+      "expected a name that every system gives to folders (none of con, prn, aux, nul, com1, lpt1 ..., no dot at the end)",
+    )
     .describe("name of the experiment and of its folder"),
   seed: z.int().min(0).default(1).describe("seed of every random stream"),
   engine: engineSchema,

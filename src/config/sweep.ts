@@ -24,6 +24,9 @@ export interface Expansion {
   readonly notes: readonly string[];
 }
 
+/** Runs of a sweep at most. */
+const mostRuns = 100_000;
+
 type Assignment = Readonly<Record<string, unknown>>;
 
 /** All runs of `sweep` over `base` (an author's input without its `sweep`), in the order of the text, seeds innermost.
@@ -32,8 +35,19 @@ export function expandSweep(base: unknown, sweep: SweepConfig | undefined, resol
   const wrong = sweep ? sweepProblems(sweep, resolver.keys) : [];
   if (wrong.length > 0) return { ok: false, problems: wrong };
   const seed = valueAt(base, ["seed"]);
-  const assignments = sweep ? assignmentsOf(sweep, typeof seed === "number" ? seed : 1) : [{}];
   const seeds: readonly unknown[] = sweep?.seeds ?? [seed];
+  const asked = sweep ? combinationsOf(sweep) * seeds.length : 1;
+  if (asked > mostRuns)
+    return {
+      ok: false,
+      problems: [
+        {
+          path: ["sweep"],
+          message: `expected at most ${mostRuns} runs, got ${asked}; vary less, or use method: random`,
+        },
+      ],
+    };
+  const assignments = sweep ? assignmentsOf(sweep, typeof seed === "number" ? seed : 1) : [{}];
   const varied = [...new Set(assignments.flatMap((a) => Object.keys(a)))];
 
   const runs = new Map<string, PlannedRun>();
@@ -91,6 +105,12 @@ function resolveRun(base: unknown, assignment: Assignment, seed: unknown, resolv
     input = next.value;
   }
   return resolver.resolve(input);
+}
+
+/** How many assignments there are, without making them. */
+function combinationsOf({ method, parameters, list, runs }: SweepConfig): number {
+  if (method !== "grid") return method === "list" ? list!.length : runs!;
+  return Object.values(parameters ?? {}).reduce((product, { values }) => product * values!.length, 1);
 }
 
 function assignmentsOf(sweep: SweepConfig, seed: number): Assignment[] {

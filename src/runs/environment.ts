@@ -24,13 +24,15 @@ export interface Environment {
 }
 
 /** Describes this process, its working directory and its machine. */
-export function environment(): Environment {
+export const environment = (): Environment => ({ ...versionsAndMachine(), git: gitState() });
+
+/** What of the environment the bits of a run may depend on. */
+export function versionsAndMachine(): Pick<Environment, "versions" | "machine"> {
   const { version, dependencies } = packageJson();
   // Dependencies are pinned exactly, so package.json says what is installed.
   const pinned = Object.entries(dependencies).filter(([name]) => /onnx|tensorflow|typescript/.test(name));
   return {
     versions: { fathom: version, node: process.versions.node, ...Object.fromEntries(pinned) },
-    git: gitState(),
     machine: {
       cpu: cpus()[0]?.model.trim() ?? "unknown",
       cores: availableParallelism(),

@@ -4,8 +4,10 @@ import {
   accessSync,
   closeSync,
   constants,
+  existsSync,
   fsyncSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   rmdirSync,
@@ -16,7 +18,7 @@ import {
 import { join } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { messageOf, UserError } from "../errors.ts";
-import { makeFolders } from "../folders.ts";
+import { makeFolders, withRoom } from "../folders.ts";
 
 /** The crash-safe source of a run's tables. */
 export const eventsFile = (runDir: string): string => join(runDir, "events.jsonl");
@@ -46,23 +48,36 @@ export function discardEmpty(...folders: readonly string[]): void {
 
 /** Writes a text, or bytes, whole or not at all: aside, synced, renamed. */
 export const writeWhole = (file: string, contents: string | Uint8Array): void =>
-  writeFileAtomic.sync(file, typeof contents === "string" ? contents : Buffer.from(contents));
+  withRoom(file, () => writeFileAtomic.sync(file, typeof contents === "string" ? contents : Buffer.from(contents)));
 
 /** Like `writeWhole` for what is too large for one string. */
 export function writeChunksWhole(file: string, chunks: Iterable<string>): void {
   const aside = `${file}.${process.pid}.tmp`;
-  const fd = openSync(aside, "w");
-  try {
-    for (const chunk of chunks) writeFileSync(fd, chunk);
-    fsyncSync(fd);
-  } catch (error) {
-    rmSync(aside, { force: true });
-    throw error;
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(aside, file);
+  withRoom(file, () => {
+    const fd = openSync(aside, "w");
+    try {
+      for (const chunk of chunks) writeFileSync(fd, chunk);
+      fsyncSync(fd);
+    } catch (error) {
+      rmSync(aside, { force: true });
+      throw error;
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(aside, file);
+  });
 }
+
+/** Removes what killed processes have left in a folder, if there is one, while they wrote files whole. Whoever calls it is the
+ *  folder's only writer. */
+export function removeUnfinished(folder: string): void {
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder))
+    if (/\.(csv|json|jsonl|onnx|png|yaml)\.\d+(\.tmp)?$/.test(name)) rmSync(join(folder, name), { force: true });
+}
+
+/** Bytes of a line at most: a step's values of a million tensors are a tenth of it. */
+const longestLine = 2 ** 28;
 
 /** The lines of a UTF-8 file that end in a newline: what follows the last one is torn and left out. Reads in pieces,
  *  since a run's events may be larger than the longest string. Nothing for a file that is not there. */
@@ -80,6 +95,10 @@ export function* wholeLines(file: string): Generator<string> {
         start = end + 1;
       }
       if (start < size) pending.push(Buffer.from(buffer.subarray(start, size)));
+      if (pending.length * buffer.length > longestLine)
+        throw new UserError(
+          `${file}: expected lines of at most ${longestLine} bytes, got a longer one; the file is damaged: remove it`,
+        );
     }
   } finally {
     closeSync(fd);

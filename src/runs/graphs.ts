@@ -4,6 +4,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
 import type { CompiledProgram } from "../types.ts";
 import { ensureFolder, isFile, writeWhole } from "./files.ts";
 
@@ -28,11 +29,27 @@ export function graphKeeper(runDir: string): (program: CompiledProgram) => void 
   };
 }
 
+const endSchema = z.object({ name: z.string(), shape: z.array(z.number()), dtype: z.string() });
+const indexSchema = z.record(
+  z.string(),
+  z.object({
+    stage: z.string(),
+    key: z.string(),
+    mode: z.string(),
+    direction: z.string(),
+    taps: z.string(),
+    provider: z.string(),
+    inputs: z.array(endSchema),
+    outputs: z.array(endSchema),
+    nodes: z.record(z.string(), z.number()),
+  }),
+) satisfies z.ZodType<Record<string, GraphEntry>>;
+
 /** What `index.json` of a run says, by file; nothing where the run keeps no graphs or the file was damaged. */
 export function readGraphs(runDir: string): Readonly<Record<string, GraphEntry>> {
   if (!isFile(indexFile(runDir))) return {};
   try {
-    return JSON.parse(readFileSync(indexFile(runDir), "utf8")) as Record<string, GraphEntry>;
+    return indexSchema.parse(JSON.parse(readFileSync(indexFile(runDir), "utf8")));
   } catch {
     return {};
   }

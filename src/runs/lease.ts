@@ -10,6 +10,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
+import { withRoom } from "../folders.ts";
 import { ensureFolder } from "./files.ts";
 
 /** Name of the lease's folder within a run's. */
@@ -34,6 +35,9 @@ export interface Lease {
   release(): Promise<void>;
 }
 
+// Beats overwrite the file in place, always as long: a disk that is full stops no beat, and empties no file.
+const length = 512;
+
 // The holder's thread may be in a long computation: the beat needs a thread of its own.
 const beatingThread = `
 const { parentPort, workerData } = require("node:worker_threads");
@@ -41,7 +45,10 @@ const { existsSync, writeFileSync } = require("node:fs");
 let beat = 0;
 setInterval(() => {
   if (existsSync(workerData.next)) parentPort.postMessage("lost");
-  else try { writeFileSync(workerData.file, JSON.stringify({ ...workerData.holder, beat: ++beat })); } catch {}
+  else try {
+    const text = JSON.stringify({ ...workerData.holder, beat: ++beat }).padEnd(workerData.length);
+    writeFileSync(workerData.file, text, { flag: "r+" });
+  } catch {}
 }, workerData.milliseconds);
 `;
 
@@ -61,7 +68,7 @@ export async function claim(
   const holder = { host: hostname(), pid: process.pid, started: new Date().toISOString() };
   const file = path(folder, generation);
   try {
-    writeFileSync(file, JSON.stringify({ ...holder, beat: 0 }), { flag: "wx" });
+    withRoom(file, () => writeFileSync(file, JSON.stringify({ ...holder, beat: 0 }).padEnd(length), { flag: "wx" }));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined; // somebody else was faster
     throw error;
@@ -69,7 +76,7 @@ export async function claim(
   const lost = new AbortController();
   const thread = new Worker(beatingThread, {
     eval: true,
-    workerData: { file, next: path(folder, generation + 1), holder, milliseconds: times.beatSeconds * 1000 },
+    workerData: { file, next: path(folder, generation + 1), holder, length, milliseconds: times.beatSeconds * 1000 },
   });
   const lose = (): void => lost.abort(new Error("another process took over this run"));
   thread.on("message", lose);
@@ -84,7 +91,12 @@ export async function claim(
     isLost,
     async release() {
       await thread.terminate();
-      if (!isLost()) writeFileSync(file, JSON.stringify({ ...holder, released: true }));
+      if (isLost()) return;
+      try {
+        writeFileSync(file, JSON.stringify({ ...holder, released: true }).padEnd(length), { flag: "r+" });
+      } catch {
+        // The next claimant watches its silence instead. How the run has ended must not be hidden by this.
+      }
     },
   };
 }
@@ -124,7 +136,9 @@ async function isHeld(
 
 function latest(folder: string): number {
   if (!existsSync(folder)) return 0;
-  return Math.max(0, ...readdirSync(folder).map((name) => Number(/^(\d+)\.json$/.exec(name)?.[1] ?? 0)));
+  const generations = readdirSync(folder).map((name) => Number(/^(\d{6,9})\.json$/.exec(name)?.[1] ?? 0));
+  // Only what this file would name so: another name of the same number is none of ours.
+  return generations.reduce((last, one) => (one > last && existsSync(path(folder, one)) ? one : last), 0);
 }
 
 const path = (folder: string, generation: number): string =>

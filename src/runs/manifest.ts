@@ -1,12 +1,17 @@
 // `manifest.jsonl`: the runs of an experiment, frozen. Editing the YAML later changes nothing that is already planned;
 // runs it adds are appended.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { z } from "zod";
 import { configHash } from "../config/identity.ts";
+import { checkResolved } from "../config/resolve.ts";
 import type { PlannedRun } from "../config/sweep.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { ensureFolder, isFile, writeWhole } from "./files.ts";
+
+/** Bytes of a manifest at most: 2 KiB a run, of which a sweep has 100,000 at most. */
+const maxBytes = 2 ** 28;
 
 /** One line of the manifest. */
 export interface ManifestEntry extends PlannedRun {
@@ -68,32 +73,44 @@ export function keptOverrides({ path, text }: { path: string; text: string }): s
 export function readManifest(experimentDir: string): ManifestEntry[] {
   const file = manifestFile(experimentDir);
   if (!isFile(file)) return [];
+  const damaged = (line: number | undefined, reason: string): UserError =>
+    new UserError(
+      `${file}${line === undefined ? "" : `:${line}`}: expected a planned run as it was frozen, got ${reason}; ` +
+        `restore the file or remove it to plan anew`,
+    );
+  const { size } = statSync(file);
+  if (size > maxBytes) throw damaged(undefined, `${size} bytes, more than any has`);
   const lines = readFileSync(file, "utf8").replace(/\n$/, "").split("\n");
   return lines.map((line, i) => {
-    const damaged = (reason: string): UserError =>
-      new UserError(
-        `${file}:${i + 1}: expected a planned run as it was frozen, got ${reason}; restore the file or remove it to plan anew`,
-      );
-    let entry: Partial<ManifestEntry> | null;
+    let entry: unknown;
+    let hash: string;
     try {
-      entry = JSON.parse(line) as typeof entry;
+      entry = JSON.parse(line);
+      if (!isEntry(entry)) throw new Error("something else");
+      hash = configHash(entry.config);
     } catch (error) {
-      throw damaged(messageOf(error));
+      throw damaged(i + 1, messageOf(error));
     }
-    if (!isEntry(entry)) throw damaged("something else");
-    if (entry.index !== i) throw damaged(`index ${entry.index} on line ${i + 1}`);
-    if (configHash(entry.config) !== entry.hash) throw damaged("a configuration that does not match its hash");
+    if (entry.index !== i) throw damaged(i + 1, `index ${entry.index} on line ${i + 1}`);
+    if (hash !== entry.hash) throw damaged(i + 1, "a configuration that does not match its hash");
     return entry;
   });
 }
 
-/** Whether a line has a run's keys; its configuration is then held to its hash. */
-const isEntry = (entry: Partial<ManifestEntry> | null): entry is ManifestEntry =>
-  typeof entry?.index === "number" &&
-  [entry.id, entry.hash].every((text) => typeof text === "string") &&
-  [entry.varied, entry.config].every((value) => typeof value === "object" && value !== null);
+/** Whether a line has a run's keys, and its configuration the sections that listing it needs. Whole configurations are checked
+ *  where one is run. */
+const isEntry = (entry: unknown): entry is ManifestEntry => entrySchema.safeParse(entry).success;
 
-/** Run `index` of a manifest. */
+const section = z.record(z.string(), z.unknown());
+const entrySchema = z.object({
+  index: z.number(),
+  id: z.string(),
+  hash: z.string(),
+  varied: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+  config: z.looseObject({ name: z.string(), seed: z.number(), data: section, model: section, train: section }),
+});
+
+/** Run `index` of a manifest; a `UserError` where there is none, or its configuration is none. */
 export function manifestEntry(experimentDir: string, index: number): ManifestEntry {
   const entries = readManifest(experimentDir);
   const entry = entries[index];
@@ -101,7 +118,13 @@ export function manifestEntry(experimentDir: string, index: number): ManifestEnt
     throw new UserError(
       `${manifestFile(experimentDir)}: expected --index from 0 to ${entries.length - 1}, got ${index}`,
     );
-  return entry;
+  const checked = checkResolved(entry.config);
+  if (checked.ok) return entry;
+  const { path, message } = checked.problems[0]!;
+  throw new UserError(
+    `${manifestFile(experimentDir)}:${index + 1}: expected a planned run's configuration: ` +
+      `${[path.join("."), message].filter(Boolean).join(": ")}; restore the file or remove it to plan anew`,
+  );
 }
 
 /** The manifest's path. */

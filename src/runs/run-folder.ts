@@ -1,15 +1,17 @@
 // The folder of one run, `results/<experiment>/runs/<id>/`: its resolved configuration and `run.json`.
 
-import { readdirSync, readFileSync, rmSync } from "node:fs";
-import { basename, join } from "node:path";
-import { parse, stringify } from "yaml";
+import { lstatSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { stringify } from "yaml";
 import { z } from "zod";
 import { checkResolved } from "../config/resolve.ts";
 import type { RunConfig } from "../config/schema.ts";
+import { yamlData } from "../config/yaml.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { environment, type Environment } from "./environment.ts";
-import { ensureFolder, isFile, writeWhole } from "./files.ts";
+import { ensureFolder, isFile, removeUnfinished, writeWhole } from "./files.ts";
 import { leaseFolder } from "./lease.ts";
+import { type Origin, originLine, originOf, parseOrigin } from "./origin.ts";
 import { hasTables } from "./tables.ts";
 
 /** The contents of `run.json`. */
@@ -50,19 +52,29 @@ export interface RunIdentity {
 
 /** The folder of run `id`; ids come from files, so they are checked to stay inside. */
 export function runFolder(experimentDir: string, id: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9.=_+-]*$/.test(id)) throw new UserError(`${experimentDir}: "${id}" is no run's name`);
+  if (!/^[A-Za-z0-9][A-Za-z0-9.=_+-]{0,199}$/.test(id))
+    throw new UserError(`${experimentDir}: "${id}" is no run's name`);
   return join(experimentDir, "runs", id);
 }
 
-/** Makes a run's folder. */
+/** Makes a run's folder. What is written and removed in it must be its own: a `UserError` where it is, or holds, a link. */
 export function createRunFolder(experimentDir: string, id: string): string {
   const runDir = runFolder(experimentDir, id);
   ensureFolder(runDir);
+  const within = readdirSync(runDir).map((name) => join(runDir, name));
+  const link = [runDir, ...within].find((path) => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink());
+  if (link !== undefined)
+    throw new UserError(
+      `${link}: expected a run's own file or folder, got a link to another place, where this run would write and remove; ` +
+        `remove the link, or choose another place for all with --out`,
+    );
   return runDir;
 }
 
-/** Marks a run as begun or resumed: writes `config.yaml` and `run.json`. Call it while holding the run's lease. */
+/** Marks a run as begun or resumed: writes `config.yaml` and `run.json`, and removes what a killed process has left unfinished.
+ *  Call it while holding the run's lease. */
 export function startRun(runDir: string, { id, hash, config }: RunIdentity): RunRecord {
+  for (const folder of [runDir, join(runDir, "samples"), join(runDir, "graphs")]) removeUnfinished(folder);
   const before = readRun(runDir);
   const record: RunRecord = {
     id,
@@ -82,12 +94,15 @@ export function startRun(runDir: string, { id, hash, config }: RunIdentity): Run
     details: before?.details ?? {},
     ...environment(),
   };
-  writeWhole(
-    join(runDir, "config.yaml"),
-    `# The resolved configuration of run ${id}: \`fathom train\` repeats it.\n${stringify(config)}`,
-  );
+  writeConfig(runDir, record, config);
   writeRecord(runDir, record);
   return record;
+}
+
+/** Writes `config.yaml`, headed by what the run is made with. */
+export function writeConfig(runDir: string, record: RunRecord, config: RunConfig): void {
+  const head = `# The resolved configuration of run ${record.id}: \`fathom train\` repeats it.\n${originLine(originOf(record))}\n`;
+  writeWhole(join(runDir, "config.yaml"), `${head}${stringify(config)}`);
 }
 
 /** Changes some keys of `run.json`. */
@@ -130,6 +145,9 @@ export function readRun(runDir: string): RunRecord | undefined {
   }
 }
 
+/** Twice what a configuration may have that is read to be run: defaults are written out. */
+const maxConfigBytes = 2_000_000;
+
 /** The run's resolved configuration as it wrote it; a `UserError` where the folder is no run, or the file was damaged. */
 export function readConfig(runDir: string): RunConfig {
   const file = join(runDir, "config.yaml");
@@ -138,16 +156,31 @@ export function readConfig(runDir: string): RunConfig {
     new UserError(
       `${file}: expected a run's configuration as it was written: ${reason}; restore the file or remove the run's folder`,
     );
+  const { size } = statSync(file);
+  if (size > maxConfigBytes) throw damaged(`${size} bytes are more than any has`);
   let input: unknown;
+  const text = readFileSync(file, "utf8");
   try {
-    input = parse(readFileSync(file, "utf8"));
+    input = yamlData(text);
   } catch (error) {
     throw damaged(messageOf(error).split("\n")[0]!);
   }
   const checked = checkResolved(input);
-  if (checked.ok) return checked.value;
+  if (checked.ok) {
+    parseOrigin(file, text); // refuses what is well-formed and yet no longer what the run wrote
+    return checked.value;
+  }
   const { path, message } = checked.problems[0]!;
   throw damaged(path.length > 0 ? `${path.join(".")}: ${message}` : message);
+}
+
+/** The origin of a configuration file, by its comment or by the `run.json` that lies beside it; undefined where there is neither. A
+ *  `UserError` as of `parseOrigin`. */
+export function readOrigin(file: string): Origin | undefined {
+  const told = parseOrigin(file, readFileSync(file, "utf8"));
+  if (told || basename(file) !== "config.yaml") return told;
+  const record = readRun(dirname(file));
+  return record && originOf(record);
 }
 
 /** Whether a run is finished and its results are all there: the only meaning of done. */
@@ -157,10 +190,12 @@ export function isFinished(runDir: string, hash?: string): boolean {
   return record.id === basename(runDir) && (hash === undefined || record.hash === hash) && hasTables(runDir);
 }
 
-/** Empties a run's folder but for its lease, which the caller holds, so that the run starts anew. */
+/** Empties a run's folder, so that the run starts anew: but for its lease, which the caller holds, and `config.yaml`, which may be what
+ *  the command was given. `run.json` goes first: without it nothing else counts. */
 export function clearRun(runDir: string): void {
+  rmSync(join(runDir, "run.json"), { force: true });
   for (const name of readdirSync(runDir))
-    if (name !== leaseFolder) rmSync(join(runDir, name), { recursive: true, force: true });
+    if (name !== leaseFolder && name !== "config.yaml") rmSync(join(runDir, name), { recursive: true, force: true });
 }
 
 const writeRecord = (runDir: string, record: RunRecord): void =>

@@ -6,10 +6,9 @@ import { join } from "node:path";
 import { inflateSync } from "node:zlib";
 import { parse } from "csv-parse/sync";
 import { decode, encode } from "fast-png";
-import writeFileAtomic from "write-file-atomic";
 import { z } from "zod";
 import { makeFolders } from "../folders.ts";
-import { isFile } from "./files.ts";
+import { isFile, writeWhole } from "./files.ts";
 
 const kinds = ["generated", "reconstructions", "traversal", "manifold"] as const;
 
@@ -101,7 +100,7 @@ export function gridPng({ images, ...facts }: Grid): Uint8Array {
 export function writeSamples(runDir: string, files: ReadonlyMap<string, Uint8Array | string>): void {
   if (files.size === 0) return;
   makeFolders(folderOf(runDir));
-  for (const [name, contents] of files) writeFileAtomic.sync(sampleFile(runDir, name), contents as string | Buffer);
+  for (const [name, contents] of files) writeWhole(sampleFile(runDir, name), contents);
 }
 
 /** The means of q(z|x) as the text of `latent.csv`. */
@@ -147,7 +146,12 @@ export function cropped(
 export function readLatent(runDir: string): LatentPoint[] {
   const file = sampleFile(runDir, latentFile);
   if (!isFile(file) || statSync(file).size > largestTable) return [];
-  const rows: Record<string, string>[] = parse(readFileSync(file), { columns: true, relax_column_count: true });
+  let rows: Record<string, string>[];
+  try {
+    rows = parse(readFileSync(file), { columns: true, relax_column_count: true });
+  } catch {
+    return []; // torn or foreign
+  }
   return rows
     .map((row) => ({ x: Number(row["mean_1"]), y: Number(row["mean_2"]), label: row["label"] ?? "" }))
     .filter(({ x, y }) => Number.isFinite(x) && Number.isFinite(y));

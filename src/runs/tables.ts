@@ -42,7 +42,7 @@ export const hasTables = (runDir: string): boolean =>
 /** A run's metrics: from its table if it is finished, from its events while it runs. */
 export function readMetrics(runDir: string): MetricRow[] {
   if (isFile(metricsFile(runDir)))
-    return records(metricsFile(runDir)).map((r) => ({
+    return records(metricsFile(runDir), metricsHeader).map((r) => ({
       step: Number(r["step"]),
       tokens: Number(r["tokens"]),
       seconds: Number(r["seconds"]),
@@ -61,7 +61,7 @@ export function readMetrics(runDir: string): MetricRow[] {
 /** A run's layer rows, those whose identity `keep` accepts: from its events, which are compact, else from the table. */
 export function readLayers(runDir: string, keep: (identity: LayerIdentity) => boolean = () => true): LayerRow[] {
   if (!isFile(eventsFile(runDir)))
-    return isFile(layersFile(runDir)) ? records(layersFile(runDir)).map(layerRowOf).filter(keep) : [];
+    return isFile(layersFile(runDir)) ? records(layersFile(runDir), layersHeader).map(layerRowOf).filter(keep) : [];
   const rows: LayerRow[] = [];
   const events = rowEvents<LayerIdentity, boolean>(runDir, "layers", (identities) => identities.map((r) => keep(r)));
   for (const { step, header, values } of events)
@@ -74,7 +74,7 @@ export function readLayers(runDir: string, keep: (identity: LayerIdentity) => bo
 /** A run's readings: from its events, else from the table; none where it left none. */
 export function readReadings(runDir: string): ReadingRow[] {
   if (!isFile(eventsFile(runDir)))
-    return isFile(readingsFile(runDir)) ? records(readingsFile(runDir)).map(readingRowOf) : [];
+    return isFile(readingsFile(runDir)) ? records(readingsFile(runDir), readingsHeader).map(readingRowOf) : [];
   const rows: ReadingRow[] = [];
   const same = (identities: readonly ReadingIdentity[]): ReadingIdentity[] => [...identities];
   for (const { step, header, values } of rowEvents(runDir, "readings", same))
@@ -169,8 +169,10 @@ const readingRowOf = (r: Record<string, string>): ReadingRow => ({
   value: Number(r["value"]),
 });
 
-function records(file: string): Record<string, string>[] {
+/** The rows of a table; its first line must be that of its columns. */
+function records(file: string, header: string): Record<string, string>[] {
   try {
+    if (!startsWith(file, header)) throw new Error("other columns");
     return parse(readFileSync(file), { columns: true });
   } catch (error) {
     throw new UserError(

@@ -187,8 +187,10 @@ describe("fathom measure", () => {
     // Safetensors: the length of a JSON header, the header, float32 numbers: here all NaN.
     const start = 8 + Number(bytes.readBigUInt64LE(0));
     for (let at = start; at < bytes.length; at += 4) bytes.writeFloatLE(NaN, at);
-    for (const name of readdirSync(join(broken, "checkpoints")).filter((name) => name.endsWith("20")))
+    for (const name of readdirSync(join(broken, "checkpoints")).filter((name) => name.endsWith("20"))) {
       writeFileSync(join(broken, "checkpoints", name, "weights.safetensors"), bytes);
+      rmSync(join(broken, "checkpoints", name, "SHA256SUMS")); // by which they would count as damaged
+    }
     const { code, stdout } = await fathom("measure", broken, "--batches", "1");
     expect(code).toBe(0);
     for (const sentence of [

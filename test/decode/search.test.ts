@@ -298,10 +298,11 @@ describe("at the edges", () => {
     })) as [[Hypothesis]];
     expect(one.logProbability).toBeCloseTo(row[one.ids[0] ?? EOS]!, 5);
     // Padding and the begin are never chosen unless asked for.
-    for (const id of [PAD, BOS]) translator.parameters.get("output/projection/bias")!.data[id] = 50;
-    const [[best]] = (await translate(translator, [source], greedy)) as [[Hypothesis]];
+    const tempted = translatorOf(engine);
+    for (const id of [PAD, BOS]) tempted.parameters.get("output/projection/bias")!.data[id] = 50;
+    const [[best]] = (await translate(tempted, [source], greedy)) as [[Hypothesis]];
     expect(best.ids.filter((id) => id === PAD || id === BOS)).toEqual([]);
-    const [[padding]] = (await translate(translator, [source], { ...greedy, forbidden: [BOS] })) as [[Hypothesis]];
+    const [[padding]] = (await translate(tempted, [source], { ...greedy, forbidden: [BOS] })) as [[Hypothesis]];
     expect(padding.ids).toEqual(new Array(greedy.maxLength).fill(PAD));
   });
 

@@ -198,7 +198,8 @@ test.each([
 test("a run may name what this version does not know", () => {
   const runDir = finish(scratch(), planned(1));
   const file = join(runDir, "config.yaml");
-  writeFileSync(file, readFileSync(file, "utf8").replace("pre-ln", "later-scheme"));
+  const text = readFileSync(file, "utf8").replace(/^# made with: .*\n/m, "");
+  writeFileSync(file, text.replace("pre-ln", "later-scheme"));
   expect(readConfig(runDir).model).toEqual({ ...config(1).model, residual: "later-scheme" });
 });
 

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { transpileModule, ModuleKind } from "typescript-5";
 import { expect, test } from "vitest";
@@ -47,7 +47,7 @@ test("a damaged lease of a dead process is taken over", async () => {
 
 test("of processes that claim at once exactly one wins; killed, its lease is taken over", async () => {
   const dir = scratch();
-  // Plain Node runs the claim in other processes: the module and the helper it needs, without their types.
+  // Plain Node runs the claim in other processes: the module and the helpers it needs, without their types.
   const source = (name: string): string =>
     transpileModule(readFileSync(new URL(`../../src/runs/${name}.ts`, import.meta.url), "utf8"), {
       compilerOptions: { module: ModuleKind.ESNext, target: 9, rewriteRelativeImportExtensions: true },
@@ -55,10 +55,12 @@ test("of processes that claim at once exactly one wins; killed, its lease is tak
   const ensure =
     "import { mkdirSync } from 'node:fs'; export const ensureFolder = (d) => mkdirSync(d, { recursive: true });";
   writeFileSync(join(dir, "package.json"), '{"type":"module"}');
-  writeFileSync(join(dir, "files.js"), ensure);
-  writeFileSync(join(dir, "lease.js"), source("lease"));
+  mkdirSync(join(dir, "runs"));
+  writeFileSync(join(dir, "folders.js"), "export const withRoom = (file, write) => write();");
+  writeFileSync(join(dir, "runs/files.js"), ensure);
+  writeFileSync(join(dir, "runs/lease.js"), source("lease"));
   const program = `
-    import { claim } from "./lease.js";
+    import { claim } from "./runs/lease.js";
     const lease = await claim(process.argv[2], ${JSON.stringify({ beatSeconds: 0.05, staleSeconds: 2 })});
     console.log(lease ? "won" : "lost");
     if (lease) setInterval(() => {}, 1000);`;

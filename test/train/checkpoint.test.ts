@@ -69,7 +69,7 @@ test("the last two steps and the last best are kept, apart from each other", () 
 
 test("a best checkpoint holds the weights alone", () => {
   save(3, "best");
-  expect(readdirSync(findCheckpoint(run, "best")!).sort()).toEqual(["state.json", "weights.safetensors"]);
+  expect(readdirSync(findCheckpoint(run, "best")!).sort()).toEqual(["SHA256SUMS", "state.json", "weights.safetensors"]);
 });
 
 test("saving a step again replaces it", () => {

@@ -1,10 +1,9 @@
 // Whole runs, through src/run.ts: the same bits again, whatever interrupted them; and how a run that breaks ends.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { probeSchedule } from "../../src/prepare.ts";
 import { readLayers, readMetrics, readReadings } from "../../src/runs/tables.ts";
@@ -12,6 +11,7 @@ import { readRun, updateRun } from "../../src/runs/run-folder.ts";
 import { useTemporaryCache } from "../data/temporary-cache.ts";
 import { fathom } from "../cli/capture.ts";
 import { scratch } from "../runs/folder.ts";
+import { bin, buildIfStale } from "./build.ts";
 import { debugConfig, freshRun, go, tables } from "./run-folder.ts";
 
 useTemporaryCache();
@@ -266,24 +266,4 @@ function readLayersOf(run: string, quantity: string): number[] {
     .slice(1)
     .map((line) => line.split(","));
   return lines.filter((line) => line[0] === "0" && line[6] === quantity).map((line) => Number(line[7]));
-}
-
-const bin = fileURLToPath(new URL("../../bin/fathom.js", import.meta.url));
-
-/** The command line runs what `npm run build` made; `npm test` builds first, so this is for running the file alone. */
-function buildIfStale(): void {
-  const root = dirname(dirname(bin));
-  const newest = Math.max(
-    ...readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }).map(
-      (file) => statSync(join(root, "src", file)).mtimeMs,
-    ),
-  );
-  const built = join(root, "dist/.tsbuildinfo");
-  if (existsSync(built) && statSync(built).mtimeMs > newest) return;
-  const result = spawnSync("npm", ["run", "build"], {
-    cwd: root,
-    encoding: "utf8",
-    shell: process.platform === "win32",
-  });
-  expect(result.status, result.stdout).toBe(0);
 }

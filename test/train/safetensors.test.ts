@@ -5,7 +5,12 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
-import { encodeSafetensors, readSafetensors, type StoredTensor } from "../../src/train/safetensors.ts";
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  readSafetensors,
+  type StoredTensor,
+} from "../../src/train/safetensors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fathom-safetensors-"));
 const file = join(folder, "t.safetensors");
@@ -86,6 +91,18 @@ describe("a damaged file is the user's error and is named", () => {
   };
   const entry = (changes: object): Buffer =>
     header(JSON.stringify({ w: { dtype: "F32", shape: [4], data_offsets: [0, 16], ...changes } }));
+  /** Two tensors in 16 bytes. */
+  const pair = (a: [number, number], b: [number, number]): Buffer =>
+    header(
+      JSON.stringify(
+        Object.fromEntries(
+          Object.entries({ a, b }).map(([name, span]) => [
+            name,
+            { dtype: "F32", shape: [(span[1] - span[0]) / 4], data_offsets: span },
+          ]),
+        ),
+      ),
+    );
   const negative = Buffer.from(whole);
   negative.writeBigUInt64LE(2n ** 63n);
 
@@ -110,6 +127,52 @@ describe("a damaged file is the user's error and is named", () => {
     writeFileSync(file, bytes);
     expect(() => readSafetensors(file)).toThrow(UserError);
     expect(() => readSafetensors(file)).toThrow(file);
+  });
+
+  const w = '"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}';
+  const invalidUtf8 = header('{"__metadata__": {"a": "b"}}');
+  invalidUtf8[invalidUtf8.indexOf('"b"') + 1] = 0xff;
+  test.each<[string, Buffer, string]>([
+    ["a header longer than the format allows", negative, "beyond the format's limit of 100000000"],
+    ["tensors that overlap", pair([0, 8], [4, 16]), "tensor b overlaps the one before it"],
+    ["a gap between tensors", pair([0, 4], [8, 16]), "tensor b leaves a gap behind the one before it"],
+    ["a gap before the first", entry({ shape: [2], data_offsets: [8, 16] }), "tensor w leaves a gap behind"],
+    ["bytes behind the last tensor", entry({ shape: [3], data_offsets: [0, 12] }), "4 bytes follow its last tensor"],
+    ["another element type", entry({ dtype: "BF16" }), "tensor w has dtype BF16, where F32 and I32 are read"],
+    [
+      "a shape whose size overflows",
+      entry({ shape: [2 ** 33, 2 ** 33] }),
+      "tensor w of shape [8589934592, 8589934592]",
+    ],
+    ["a shape whose size overflows, and then is 0", entry({ shape: [2 ** 52, 2 ** 52, 0] }), "has 16 bytes"],
+    ["a tensor twice", header(`{${w}, ${w}}`), "its header has the key w twice"],
+    ["a tensor twice, once written otherwise", header(`{${w}, ${w.replace('"w"', '"\\u0077"')}}`), "the key w twice"],
+    ["a shape twice", header(`{${w.replace("{", '{"shape": [2], ')}}`), "its header has the key shape twice"],
+    ["a tensor named __proto__", header(`{${w.replace('"w"', '"__proto__"')}}`), "its header has the key __proto__"],
+    ["text that is no UTF-8", invalidUtf8, "its header is no JSON"],
+    ["metadata that are no texts", header('{"__metadata__": {"a": 1}}'), "its header is wrong: __metadata__.a: "],
+  ])("%s, with what is wrong", (_, bytes, message) => {
+    writeFileSync(file, bytes);
+    const read = (): unknown => readSafetensors(file);
+    expect(read).toThrow(UserError);
+    expect(read).toThrow(`${file}: expected a safetensors file, but `);
+    expect(read).toThrow(message);
+  });
+
+  test("any one flipped bit of its header is refused, or leaves a file that is one", () => {
+    const headerBytes = 8 + Number(whole.readBigUInt64LE());
+    let refused = 0;
+    for (let bit = 0; bit < 8 * headerBytes; bit++) {
+      const flipped = Buffer.from(whole);
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      try {
+        decodeSafetensors(flipped, file); // a letter of a name may change, and nothing here knows the names
+      } catch (error) {
+        refused++;
+        expect(error).toBeInstanceOf(UserError);
+      }
+    }
+    expect(refused).toBeGreaterThan(4 * headerBytes);
   });
 
   test("a file that is not there", () => {

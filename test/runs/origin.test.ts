@@ -1,0 +1,102 @@
+import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { singleRun } from "../../src/config/sweep.ts";
+import { UserError } from "../../src/errors.ts";
+import { versionsAndMachine } from "../../src/runs/environment.ts";
+import { differences, originLine, originOf, parseOrigin } from "../../src/runs/origin.ts";
+import { createRunFolder, readConfig, readOrigin, readRun, startRun, writeConfig } from "../../src/runs/run-folder.ts";
+import { fathom } from "../cli/capture.ts";
+import { useTemporaryCache } from "../data/temporary-cache.ts";
+import { go, results, runOf, writeConfigs } from "../survive/tiny.ts";
+import { config, scratch } from "./folder.ts";
+
+useTemporaryCache();
+
+const here = originOf({ hash: "0123456789abcdef", engine: "onnx", ...versionsAndMachine() });
+
+describe("differences between where a run was made and here", () => {
+  test("none where all is equal", () => expect(differences(here, here)).toEqual([]));
+
+  test("each is one phrase: versions, those that one side lacks, engine, processor and platform", () => {
+    const there = {
+      ...here,
+      engine: "tensorflow-gpu",
+      cpu: "Another CPU",
+      platform: "darwin-arm64",
+      versions: { ...here.versions, node: "20.1.0", "onnxruntime-node": "1.0.0", abacus: "3" },
+    };
+    expect(differences(there, here)).toEqual([
+      `node 20.1.0 (here ${process.versions.node})`,
+      `onnxruntime-node 1.0.0 (here ${here.versions["onnxruntime-node"]})`,
+      "abacus 3 (here none)",
+      "engine tensorflow-gpu (here onnx)",
+      `processor Another CPU (here ${here.cpu})`,
+      `platform darwin-arm64 (here ${here.platform})`,
+    ]);
+  });
+
+  test("engines are not compared where one is not known", () => {
+    expect(differences({ ...here, engine: "" }, here)).toEqual([]);
+    expect(differences(here, { ...here, engine: "" })).toEqual([]);
+  });
+});
+
+test("config.yaml tells of its origin, in a comment that leaves its meaning and its hash as they are", () => {
+  const run = singleRun(config(1));
+  const runDir = createRunFolder(scratch(), run.id);
+  const record = startRun(runDir, run);
+  writeConfig(runDir, { ...record, engine: "onnx" }, run.config);
+  const file = join(runDir, "config.yaml");
+  expect(readOrigin(file)).toEqual({ ...here, hash: run.hash });
+  expect(singleRun(readConfig(runDir) as typeof run.config).hash).toBe(run.hash);
+  // An earlier version wrote no such comment: run.json beside the file tells instead, and nothing does without it.
+  const text = readFileSync(file, "utf8").replace(/^# made with: .*\n/m, "");
+  writeFileSync(file, text);
+  expect(parseOrigin(file, text)).toBeUndefined();
+  expect(readOrigin(file)).toEqual({ ...originOf(readRun(runDir)!) });
+  const alone = join(scratch(), "config.yaml");
+  writeFileSync(alone, text);
+  expect(readOrigin(alone)).toBeUndefined();
+});
+
+test.each([
+  ["no JSON", "# made with: {"],
+  ["without its parts", '# made with: {"hash": "a"}'],
+  ["of another configuration", originLine(here)],
+])("a comment %s is refused by name, and how to do without it is said", (_, line) => {
+  const parse = (): unknown => parseOrigin("some/config.yaml", `# a run\n${line}\nname: a\n`);
+  expect(parse).toThrow(UserError);
+  expect(parse).toThrow(/^some\/config\.yaml: expected .*; restore the file, or remove its line "# made with: \.\.\."/);
+});
+
+test("a run is reproduced from its config.yaml alone, with the same bits; other versions are said", async () => {
+  const folder = scratch();
+  writeConfigs(folder);
+  const run = await runOf(join(folder, "vae.yaml"));
+  const { runDir } = await go(join(scratch(), "vae"), run);
+  const file = join(scratch(), "copied.yaml");
+  cpSync(join(runDir, "config.yaml"), file);
+
+  const out = scratch();
+  const same = await fathom("train", file, "--out", out);
+  expect([same.code, same.stderr]).toEqual([0, expect.not.stringContaining("made with")]);
+  const again = join(out, "vae/runs", run.id);
+  expect(readRun(again)!.hash).toBe(readRun(runDir)!.hash);
+  expect(results(again)).toEqual(results(runDir));
+  expect(readFileSync(join(again, "config.yaml"), "utf8")).toBe(readFileSync(file, "utf8"));
+  expect((await fathom("train", file, "--out", out)).stderr).toContain(
+    "--afresh runs it again, --out elsewhere beside it",
+  );
+
+  const node = `"node":"${process.versions.node}"`;
+  writeFileSync(file, readFileSync(file, "utf8").replace(node, '"node":"20.1.0"'));
+  const other = await fathom("train", file, "--out", scratch());
+  expect(other.code).toBe(0);
+  expect(other.stderr).toContain(
+    `${file}: its run was made with node 20.1.0 (here ${process.versions.node}): the last bits of the numbers may differ here\n`,
+  );
+  // With other values it is another run.
+  const changed = await fathom("train", file, "train.steps=2", "--out", scratch());
+  expect([changed.code, changed.stderr]).toEqual([0, expect.not.stringContaining("made with")]);
+});
