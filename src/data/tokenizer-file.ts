@@ -119,8 +119,12 @@ const record = (value: unknown): Readonly<Record<string, unknown>> =>
 
 /** A piece or a merge for a message: the start of it. */
 const shown = (value: unknown): string => {
-  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "a mapping"; // of any depth
-  const text = JSON.stringify(value) ?? "undefined";
+  let text = "something nested";
+  try {
+    text = JSON.stringify(value) ?? "undefined";
+  } catch {
+    // In more levels than its calls of itself can go down.
+  }
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 };
 

@@ -320,7 +320,7 @@ function* cut(
     const event = parsed(line, file, number);
     if (event.type === "metrics") {
       const rows = event.rows.filter(([step]) => step <= afterStep);
-      if (rows.length > 0) yield `${JSON.stringify({ ...event, rows })}\n`;
+      if (rows.length > 0) yield `${JSON.stringify({ type: event.type, rows })}\n`;
     } else if (event.step <= afterStep) {
       if (event.type === "layer-header" || event.type === "reading-header") {
         if (event.header !== headers.length) throw damagedEvent(file, number, `header ${event.header} out of its turn`);
