@@ -7,7 +7,7 @@ import { corpusBleu, bleuSignature } from "./metrics/translation/bleu.ts";
 import { chrfSignature, corpusChrf } from "./metrics/translation/chrf.ts";
 import { availableTokenizer } from "./metrics/translation/tokenize.ts";
 import { refuseOtherData } from "./prepare.ts";
-import { ensureFolder, writeWhole } from "./runs/files.ts";
+import { ensureFolder, evaluationFile, translationsFile, writeWhole } from "./runs/files.ts";
 import { readConfig } from "./runs/run-folder.ts";
 import { openTranslator, translateTexts } from "./translate.ts";
 
@@ -88,14 +88,14 @@ export async function evaluateTranslation(
   }
   const scores = [...trained, ...meansOf(trained, "all"), ...apart, ...meansOf(apart, "zero-shot")];
   const { step, checkpoint } = opened;
-  const file = join(runDir, `evaluation-${split}.csv`);
+  const file = evaluationFile(runDir, split);
   const columns = ["step", "split", "beam", "lengthPenalty", "direction", "name", "value", "pairs", "signature"];
   const rows = scores.map(({ direction, name, value, pairs, signature }) =>
     [step, split, beam, lengthPenalty, direction, name, value, pairs, signature].map(String),
   );
   writeWhole(file, stringify([columns, ...rows]));
   ensureFolder(join(runDir, "samples"));
-  const translations = join(runDir, "samples", `translations-${split}.jsonl`);
+  const translations = translationsFile(runDir, split);
   writeWhole(translations, `${lines.join("\n")}\n`);
   return { runDir, step, checkpoint, split, beam, lengthPenalty, scores, file, translations };
 }

@@ -1,5 +1,7 @@
-// `fathom compare`: final values over seeds, one line a configuration.
+// `fathom compare`: final values over seeds, one line a configuration; scores of translations, with what chance explains of their
+// differences.
 
+import type { TranslationComparison } from "../compare-translations.ts";
 import { groupBy, spreadOf, type Spread } from "../statistics.ts";
 import type { ExperimentRun } from "../runs/experiment.ts";
 import type { RunRow } from "../types.ts";
@@ -22,23 +24,43 @@ export interface Comparison {
 
 export const compare = verb({
   usage: "compare <dirs..>",
-  summary: "final values over seeds, with mean and spread",
+  summary: "final values over seeds, with mean and spread; or BLEU and chrF of runs, with intervals and p-values",
   positionals: {
     dirs: {
       type: "string",
       array: true,
       demandOption: true,
-      describe: "folders of experiments, or their names below --out",
+      describe: "folders of experiments, or their names below --out; with --translations runs as well",
     },
   },
-  options: {},
+  options: {
+    translations: {
+      choices: ["test", "dev"] as const,
+      requiresArg: true,
+      describe:
+        "compare what `fathom evaluate` has translated of this split with that of the first run: paired bootstrap resampling",
+    },
+  },
   examples: [
     ["fathom compare results/quickstart", "one line a configuration"],
     ["fathom compare results/a results/b", "two experiments in one table"],
+    [
+      "fathom compare results/a/runs/<id> results/b/runs/<id> --translations test",
+      "is the second better than the first, or better by chance?",
+    ],
   ],
-  async run({ dirs, out, quiet, json }) {
-    const { readExperiment } = await import("../runs/experiment.ts");
+  async run({ dirs, translations, out, quiet, json }) {
     const tables = await import("./table.ts");
+    if (translations) {
+      const { compareTranslations, runFolders } = await import("../compare-translations.ts");
+      const comparison = compareTranslations(
+        dirs.flatMap((dir) => runFolders(findFolder(dir, out))),
+        translations,
+      );
+      print({ quiet, json }, comparison, () => translationText(comparison, tables));
+      return exitCodes.done;
+    }
+    const { readExperiment } = await import("../runs/experiment.ts");
     const comparisons = dirs.flatMap((dir) => {
       const { name, runs } = readExperiment(findFolder(dir, out));
       return compareRuns(name, runs);
@@ -71,6 +93,31 @@ export function compareRuns(
       finals: Object.fromEntries(names.map((name) => [name, spreadOf(ended.map(({ finals }) => finals[name] ?? NaN))])),
     };
   });
+}
+
+function translationText(
+  { split, runs, scores, resamples, seed }: TranslationComparison,
+  { table }: typeof import("./table.ts"),
+): string {
+  const signed = (value: number): string => `${value < 0 ? "" : "+"}${value.toFixed(2)}`;
+  const rows = scores.map(({ direction, pairs, name, run, score, low, high, difference, pValue }) => [
+    direction,
+    pairs,
+    name,
+    run,
+    score.toFixed(2),
+    `${low.toFixed(2)} to ${high.toFixed(2)}`,
+    difference === undefined ? "-" : signed(difference),
+    pValue === undefined ? "-" : pValue.toFixed(4),
+  ]);
+  const head = ["direction", "pairs", "metric", "run", "score", "95 % interval", "difference", "p"];
+  const signatures = [...new Set(scores.map(({ name, signature }) => `${name} ${signature}`))];
+  return [
+    table(head, rows),
+    "",
+    `${split} split; difference to ${runs[0]} and its p-value by paired bootstrap resampling (Koehn 2004; ${resamples} resamples, seed ${seed})`,
+    ...signatures,
+  ].join("\n");
 }
 
 /** The measured numbers that the table has room for, in this order; `--json` has all. */

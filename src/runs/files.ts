@@ -25,6 +25,12 @@ export const eventsFile = (runDir: string): string => join(runDir, "events.jsonl
 export const metricsFile = (runDir: string): string => join(runDir, "metrics.csv");
 export const layersFile = (runDir: string): string => join(runDir, "layers.csv");
 export const readingsFile = (runDir: string): string => join(runDir, "readings.csv");
+/** What `fathom evaluate` leaves of a transformer: the scores of a split. */
+export const evaluationFile = (runDir: string, split: "dev" | "test"): string =>
+  join(runDir, `evaluation-${split}.csv`);
+/** And: sources, references and translations of a split, a line each. */
+export const translationsFile = (runDir: string, split: "dev" | "test"): string =>
+  join(runDir, "samples", `translations-${split}.jsonl`);
 
 /** Makes a folder (and its parents) and checks that it can be written to; otherwise a `UserError` that names it and says what
  *  to do. */

@@ -46,10 +46,11 @@ export interface PairedComparison {
   readonly pValue: number;
 }
 
-const defaults = { resamples: 1000, seed: 12345 };
+/** How is resampled if nothing else is said, as sacreBLEU does. */
+export const bootstrapDefaults = { resamples: 1000, seed: 12345 };
 
 /** A resample's segments: as many indices as there are `segments`, drawn with replacement; the `index`-th draw of `seed`. */
-export function resampledSegments(segments: number, index: number, seed = defaults.seed): Int32Array {
+export function resampledSegments(segments: number, index: number, seed = bootstrapDefaults.seed): Int32Array {
   const draws = stream(seed, "bootstrap").uniform(new Float64Array(segments), index);
   return Int32Array.from(draws, (draw) => Math.floor(draw * segments));
 }
@@ -98,7 +99,7 @@ function pValueOf(differences: readonly number[], observed: number): number {
 function resampledScores(
   systems: readonly (readonly Statistics[])[],
   scoreOf: ScoreOf,
-  { resamples = defaults.resamples, seed = defaults.seed }: ResamplingOptions,
+  { resamples = bootstrapDefaults.resamples, seed = bootstrapDefaults.seed }: ResamplingOptions,
 ): number[][] {
   if (!Number.isInteger(resamples) || resamples < 1)
     throw new UserError(`bootstrap: expected a whole number of resamples, 1 or more, got ${resamples}`);
