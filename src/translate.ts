@@ -32,7 +32,7 @@ export interface OpenedTranslator extends Translator {
 }
 
 /** A translation of one text. */
-export interface Translation extends Omit<Hypothesis, "ids"> {
+export interface Translation extends Hypothesis {
   readonly text: string;
   /** Its pieces, readable. */
   readonly pieces: readonly string[];
@@ -95,6 +95,30 @@ export function targetOf({ vocabulary: { targets } }: OpenedTranslator, asked: s
   return asked;
 }
 
+/** The ids of a text to translate into `to`, as training has them. `UserError`s, in which `where` names it: an empty text, one longer
+ *  than those of training. */
+export function sourceIds(opened: OpenedTranslator, text: string, to: string, where: string): number[] {
+  const { vocabulary, maxLength } = opened;
+  const normal = normalise(text);
+  if (normal === "") throw new UserError(`${where}: expected a text to translate, got an empty one`);
+  const source = sourceOf(vocabulary.encode(normal), to, opened);
+  if (source.length > maxLength)
+    throw new UserError(
+      `${where}: expected at most ${maxLength} tokens, as in training (data.maxLength), got ${source.length} ` +
+        `(tag and end among them): "${normal.length > 60 ? `${normal.slice(0, 57)}...` : normal}"; split the text`,
+    );
+  return source;
+}
+
+/** A translation that is given, as one that was found. `UserError`s: an empty one, one longer than those of training. */
+export function referenceOf(opened: OpenedTranslator, text: string): Pick<Hypothesis, "ids" | "isFinished"> {
+  const { vocabulary, maxLength } = opened;
+  const ids = Array.from(vocabulary.encode(normalise(text)));
+  if (ids.length === 0 || ids.length >= maxLength)
+    throw new UserError(`--reference: expected 1 to ${maxLength - 1} tokens, as in training, got ${ids.length}`);
+  return { ids, isFinished: true };
+}
+
 /** Translates texts into `to`: the `nbest` best of each, best first. `where` names a text in errors. `UserError`s: an empty text, one
  *  longer than those of training, an unknown language. */
 export async function translateTexts(
@@ -105,24 +129,14 @@ export async function translateTexts(
   where: (i: number) => string = (i) => `text ${i + 1}`,
 ): Promise<Translation[][]> {
   const { vocabulary, maxLength } = opened;
-  const sources = texts.map((text, i) => {
-    const normal = normalise(text);
-    if (normal === "") throw new UserError(`${where(i)}: expected a text to translate, got an empty one`);
-    const source = sourceOf(vocabulary.encode(normal), to, opened);
-    if (source.length > maxLength)
-      throw new UserError(
-        `${where(i)}: expected at most ${maxLength} tokens, as in training (data.maxLength), got ${source.length} ` +
-          `(tag and end among them): "${normal.length > 60 ? `${normal.slice(0, 57)}...` : normal}"; split the text`,
-      );
-    return source;
-  });
+  const sources = texts.map((text, i) => sourceIds(opened, text, to, where(i)));
   const forbidden = [PAD, BOS, ...vocabulary.targets.map((language) => vocabulary.tag(language))]; // no part of a text
   const begin = beginOf(to, opened);
   const found = await translate(opened, sources, { ...options, maxLength, rows: ROWS, forbidden, begin });
   return found.map((hypotheses) =>
-    hypotheses.map(({ ids, ...hypothesis }) => ({
-      text: vocabulary.decode(ids),
-      pieces: ids.map((id) => vocabulary.readable(id)),
+    hypotheses.map((hypothesis) => ({
+      text: vocabulary.decode(hypothesis.ids),
+      pieces: hypothesis.ids.map((id) => vocabulary.readable(id)),
       ...hypothesis,
     })),
   );

@@ -23,8 +23,10 @@ const leaves = [
 ];
 /** The main paths: they tie everything together, and only the command line calls them. */
 const mains = [
+  "attention-maps.ts",
   "bench.ts",
   "build.ts",
+  "compare-translations.ts",
   "decode.ts",
   "estimate.ts",
   "evaluate.ts",

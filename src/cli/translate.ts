@@ -1,5 +1,6 @@
 // `fathom translate`: texts through a trained transformer.
 
+import type { Translation } from "../translate.ts";
 import { exitCodes, findFolder, unusedOut, verb } from "./verb.ts";
 
 /** Lines of stdin that are translated together: enough to fill a batch, few enough to see something soon. */
@@ -23,6 +24,17 @@ export const translate = verb({
       requiresArg: true,
       describe: "alpha of Wu et al. 2016: 0 compares plain probabilities, more favours longer ones",
     },
+    attention: {
+      type: "string",
+      requiresArg: true,
+      describe:
+        "a folder for figures and tables of what every layer and head attends to while it writes the translation",
+    },
+    reference: {
+      type: "string",
+      requiresArg: true,
+      describe: "with --attention: the translation that the network is shown to write, instead of its own",
+    },
     step: {
       type: "number",
       requiresArg: true,
@@ -34,10 +46,11 @@ export const translate = verb({
     ["fathom translate results/translate/runs/<id> \"Cannot find module '{0}'.\" --to fr", "one text"],
     ["fathom translate results/translate/runs/<id> --to de < messages.txt", "a line of output for every line"],
     ['fathom translate results/translate/runs/<id> "Type expected." --to fr --nbest 3', "the three best, with scores"],
+    ['fathom translate results/translate/runs/<id> "Type expected." --to fr --attention maps', "and what it looks at"],
   ],
-  async run({ run, text = [], to, beam, nbest, step, quiet, json, ...flags }) {
+  async run({ run, text = [], to, beam, nbest, step, attention, reference, quiet, json, ...flags }) {
     const { UserError } = await import("../errors.ts");
-    const { openTranslator, targetOf, translateTexts } = await import("../translate.ts");
+    const { openTranslator, referenceOf, targetOf, translateTexts } = await import("../translate.ts");
     const { interruption } = await import("./run-one.ts");
     for (const [name, value] of [
       ["beam", beam],
@@ -47,6 +60,10 @@ export const translate = verb({
         throw new UserError(`--${name}: expected a whole number, at least 1, got ${value}`);
     if (text.length === 0 && process.stdin.isTTY)
       throw new UserError("expected a text, or lines on stdin, got neither; see fathom translate --help");
+    if (attention !== undefined && text.length === 0)
+      throw new UserError("--attention: expected a text as an argument, got none; lines of stdin are not drawn");
+    if (reference !== undefined && (attention === undefined || text.length !== 1))
+      throw new UserError("--reference: expected --attention and one text, of which it is the translation");
     const lengthPenalty = flags["length-penalty"];
     const interrupt = interruption();
     const runDir = findFolder(run, "results");
@@ -55,8 +72,23 @@ export const translate = verb({
       try {
         const target = targetOf(opened, to);
         const options = { beam: Math.max(beam, nbest), nbest, lengthPenalty };
+        const draw = async (texts: readonly string[], translations: readonly Translation[]): Promise<void> => {
+          const { drawAttention } = await import("../attention-maps.ts");
+          const given = reference === undefined ? undefined : referenceOf(opened, reference);
+          for (const [i, text] of texts.entries()) {
+            const base = texts.length > 1 ? `text-${i + 1}` : "";
+            const written = given ?? translations[i]!;
+            const files = await drawAttention(opened, text, target, written, { folder: attention!, base });
+            if (!quiet) for (const file of files) console.error(file);
+          }
+        };
         const show = async (texts: readonly string[], where: (i: number) => string): Promise<void> => {
           const found = await translateTexts(opened, texts, target, options, where);
+          if (attention !== undefined)
+            await draw(
+              texts,
+              found.map(([best]) => best!),
+            );
           for (const [i, translations] of found.entries()) {
             if (json) console.log(JSON.stringify({ source: texts[i], to: target, translations }));
             else if (!quiet)

@@ -6,7 +6,7 @@ import type { Tensor } from "@tensorflow/tfjs-core";
 import { attendHeads, paddingMask, projectHeads } from "../nn/attention.ts";
 import { under } from "../nn/parameters.ts";
 import { sinusoidalPositions } from "../nn/positions.ts";
-import type { Player, Stage, Tensors } from "../stage.ts";
+import type { Player, Stage, StageContext, Tensors } from "../stage.ts";
 import { aheadStage, endStage, feedForwardBranch, layerStage } from "./residual-stream.ts";
 import {
   decoderStages,
@@ -23,16 +23,21 @@ import {
 /** The players that decode, and the sizes their tensors have. Each reads a batch and gives one tensor:
  *  `encode`: `source` int32 [B, S], `sourceMask` [B, S] -> the memory [2 L, B, H, S, K], keys and values of cross-attention;
  *  `step`: `target` int32 [B], the newest token of every row, `position` int32 [B], how many came before it,
- *  `cache/0` ... [B, H, C, K], keys and values of self-attention at those (what stands behind them does not matter; C is at
- *  least the largest position), `memory/0` ... [B, H, S, K] and `sourceMask` -> [B, V + 2 L D], log-probabilities of the next
+ *  `cache` [2 L B, H, C, K], keys and values of self-attention at those (what stands behind them does not matter; C is at
+ *  least the largest position), `memory` [2 L B, H, S, K] and `sourceMask` -> [B, V + 2 L D], log-probabilities of the next
  *  token, then keys and values of the newest one for the cache;
  *  `full`: `source`, `sourceMask`, `target` int32 [B, T] and `position` int32 [B] -> [B, V], log-probabilities of what
- *  follows the token at `position`, with nothing kept from before. */
+ *  follows the token at `position`, with nothing kept from before;
+ *  `attention`: `source`, `sourceMask` and `target` of one row -> all attention probabilities end to end, layer by layer from the
+ *  encoder's first to the decoder's last: [H, S, S] of an encoder layer, [H, T, T] and then [H, T, S] of a decoder layer. */
 export interface Decoder {
   readonly encode: Player;
   readonly step: Player;
   readonly full: Player;
+  readonly attention: Player;
+  /** Of the decoder. */
   readonly layers: number;
+  readonly encoderLayers: number;
   readonly heads: number;
   readonly headWidth: number;
   readonly vocabulary: number;
@@ -56,19 +61,22 @@ export function decoder(options: TransformerOptions): Decoder {
       together(
         "decoder/step",
         [
+          unpackStage(lists),
           stepEmbedStage(options),
           ...layers.map((layer) => stepLayer(options, layer)),
           ...endStage(options, "decoder"),
           stepOutputStage(options, lists),
         ],
         {
-          reads: ["target", "position", "sourceMask", ...lists.flatMap((list) => [cached(list), remembered(list)])],
+          reads: ["target", "position", "sourceMask", "cache", "memory"],
           writes: ["output"],
         },
       ),
     ]),
     full: view("full", "output", [...encoderStages(options), ...decoderStages(options), fullOutputStage(options)]),
+    attention: view("attention", "attention", [attentionStage(options)]),
     layers: depth.decoder,
+    encoderLayers: depth.encoder,
     heads,
     headWidth: width / heads,
     vocabulary,
@@ -113,6 +121,26 @@ function together(
   };
 }
 
+/** The whole network, of which what every layer offers as `attention-probabilities` is kept. */
+function attentionStage(options: TransformerOptions): Stage {
+  const network = together("attention", [...encoderStages(options), ...decoderStages(options)], {
+    reads: ["source", "sourceMask", "target"],
+    writes: ["decoder"],
+  });
+  return {
+    ...network,
+    key: `attention of ${network.key}`,
+    apply(p, carry, context) {
+      const found: Tensor[] = [];
+      const reading: StageContext["reading"] = (_, name, make) => {
+        if (name === "attention-probabilities") found.push(make());
+      };
+      network.apply(p, carry, { ...context, reading });
+      return { attention: tf.concat(found) };
+    },
+  };
+}
+
 /** Keys and values of a layer's cross-attention, which no target changes. */
 const memoryStage = (options: TransformerOptions, layer: number): Stage =>
   aheadStage(
@@ -133,6 +161,23 @@ const listStage = (lists: readonly number[]): Stage => ({
   parameters: {},
   reads: lists.map(remembered),
   apply: (_, carry) => ({ memory: tf.stack(lists.map((list) => carry[remembered(list)]!)) }),
+});
+
+/** The lists of a step's cache and memory, which come as one tensor each: handing over two takes the runtime less than 4 L. */
+const unpackStage = (lists: readonly number[]): Stage => ({
+  ...outside("unpacked"),
+  key: `unpacked ${lists.length}`,
+  parameters: {},
+  reads: ["cache", "memory"],
+  apply(_, { cache, memory }) {
+    const [caches, memories] = [cache!, memory!].map((packed) => tf.split(packed, lists.length));
+    return Object.fromEntries(
+      lists.flatMap((list, i) => [
+        [cached(list), caches![i]!],
+        [remembered(list), memories![i]!],
+      ]),
+    );
+  },
 });
 
 /** The embedding of a token at a position of its row's own, and which entries of the cache the row has filled. */
@@ -161,7 +206,7 @@ function stepEmbedStage(options: TransformerOptions): Stage {
 
 /** A decoder layer on one position of every row. */
 function stepLayer(options: TransformerOptions, layer: number): Stage {
-  const { heads, width } = options;
+  const { heads } = options;
   const lists = [keysOf(layer), valuesOf(layer)] as const;
   const reads = ["decoder", "visible", "sourceMask", ...lists.map(cached), ...lists.map(remembered)];
   return layerStage(
@@ -173,7 +218,7 @@ function stepLayer(options: TransformerOptions, layer: number): Stage {
       "self-attention"(x_BD, p, inside) {
         const [q, ...pair] = projectHeads(x_BD, ["query", "key", "value"], p, { heads, inside });
         const rows = x_BD.shape.slice(0, 1);
-        for (const [i, list] of lists.entries()) write(fresh(list), tf.reshape(pair[i]!, [...rows, width]));
+        for (const [i, list] of lists.entries()) write(fresh(list), pair[i]!);
         const [k, v] = lists.map((list, i) => tf.concat([carry[cached(list)]!, pair[i]!], 2));
         return attendHeads(q!, k!, v!, p, { positions: rows, mask: paddingMask(carry["visible"]!), inside });
       },
@@ -204,7 +249,12 @@ function stepOutputStage(options: TransformerOptions, lists: readonly number[]):
     reads: ["decoder", ...lists.map(fresh)],
     apply(p, carry) {
       const scores_BV = logProbabilities(options, p, carry["decoder"]!);
-      return { output: tf.concat([scores_BV, ...lists.map((list) => carry[fresh(list)]!)], 1) };
+      // [B, H, 1, K] each: one tensor after the other, and heads within.
+      const fresh_BHK = tf.concat(
+        lists.map((list) => carry[fresh(list)]!),
+        1,
+      );
+      return { output: tf.concat([scores_BV, tf.reshape(fresh_BHK, [scores_BV.shape[0]!, -1])], 1) };
     },
   };
 }

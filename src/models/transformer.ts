@@ -9,7 +9,7 @@ import { attentionEntropy, largestAttentionLogit } from "../nn/readings.ts";
 import { linearParameters } from "../nn/linear.ts";
 import { constant } from "../nn/parameters.ts";
 import { sinusoidalPositions } from "../nn/positions.ts";
-import { embeddingLookup, linearCrossEntropy } from "../ops/index.ts";
+import { attentionProbabilities, embeddingLookup, linearCrossEntropy } from "../ops/index.ts";
 import type { ResidualScheme, Stack } from "../residual/scheme.ts";
 import type { Init, ParameterShape, ParameterSpec, Player, Stage, StageContext, Tensors } from "../stage.ts";
 import { endStage, feedForwardBranch, layerStage, openStream, schemeOf } from "./residual-stream.ts";
@@ -152,6 +152,7 @@ function attend(
   const observe = (q: Tensor, k: Tensor): void => {
     context.reading(name, "attention-entropy", () => attentionEntropy(q, k, mask));
     context.reading(name, "attention-logit", () => largestAttentionLogit(q, k, mask));
+    context.reading(name, "attention-probabilities", () => tf.reshape(attentionProbabilities(q, k, mask), [-1]));
   };
   return multiHeadAttention(x_BTD, memory_BSD, p, { heads, mask, inside, observe, ...drop });
 }

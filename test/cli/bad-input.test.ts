@@ -119,6 +119,9 @@ test.each([
   [["bench", "step", "--shape"], "Not enough arguments following: shape"],
   [["bench", "depth", "--threads", "-1"], "--threads: expected a whole number, at least 1, got -1"],
   [["bench", "step", "--rounds", "0"], "--rounds: expected a whole number, at least 1, got 0"],
+  [["bench", "decode", "--rounds", "0"], "--rounds: expected a whole number, at least 1, got 0"],
+  [["bench", "decode", "--shape", "6x63"], "--shape: expected DEPTHxWIDTH with a width divisible by 4"],
+  [["compare", "runs", "--translations", "train"], "translations"],
   [["bench", "step", "--steps", "0"], "--steps: expected a whole number, at least 1, got 0"],
 ])("the command line %j is refused with exit code 2", async (args, message) => {
   const { code, stderr } = await fathom(...args);

@@ -1,11 +1,12 @@
 // `fathom translate` on a run that was trained here, for long enough to say something.
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { TranslationComparison } from "../../src/compare-translations.ts";
 import type { TranslationEvaluation } from "../../src/evaluate-translation.ts";
 import { corpusBleu } from "../../src/metrics/translation/bleu.ts";
 import { corpusChrf } from "../../src/metrics/translation/chrf.ts";
@@ -69,6 +70,26 @@ test("every line of stdin gives one", () => {
   expect(lines[2]).toBe(lines[0]);
 }, 60_000);
 
+test("compare says of two evaluated runs whether their translations differ by more than chance", async () => {
+  const other = join(out, "other");
+  cpSync(run, other, { recursive: true });
+  await fathom("evaluate", run, "--pairs", "4", "--beam", "1", "--quiet");
+  const scores = JSON.parse(
+    (await fathom("evaluate", other, "--pairs", "4", "--beam", "3", "--json")).stdout,
+  ) as TranslationEvaluation;
+  const { code, stdout } = await fathom("compare", run, other, "--translations", "test", "--json");
+  expect(code).toBe(0);
+  const compared = (JSON.parse(stdout) as TranslationComparison).scores.filter((score) => score.run === "other");
+  expect(compared).toHaveLength(6);
+  for (const { direction, name, score, signature, low, high, pValue } of compared) {
+    const evaluated = scores.scores.find((one) => one.direction === direction && one.name === name)!;
+    expect([score, signature]).toEqual([evaluated.value, evaluated.signature]);
+    expect(low).toBeLessThanOrEqual(high);
+    expect(pValue).toBeGreaterThan(0);
+    expect(pValue).toBeLessThanOrEqual(1);
+  }
+}, 120_000);
+
 test("evaluate translates a split in every direction and scores it as its own translations say", async () => {
   const { code, stdout } = await fathom("evaluate", run, "--pairs", "5", "--beam", "2", "--json");
   expect(code).toBe(0);
@@ -111,12 +132,42 @@ test("evaluate translates a split in every direction and scores it as its own tr
   });
 }, 120_000);
 
+test("attention is drawn while a text is translated, and while a reference is written in its place", async () => {
+  const maps = join(out, "maps");
+  const text = "Type expected.";
+  const kinds = ["cross-attention", "decoder-self-attention", "encoder-self-attention"];
+  expect((await fathom("translate", run, text, "--to", "fr", "--attention", maps)).code).toBe(0);
+  expect(readdirSync(maps).sort()).toEqual(
+    kinds.flatMap((kind) => ["csv", "png", "svg", "vl.json"].map((ending) => `${kind}.${ending}`)),
+  );
+  const written = async (...more: string[]): Promise<string[]> => {
+    await fathom("translate", run, text, "--to", "fr", "--quiet", "--attention", maps, ...more);
+    const [head, ...lines] = readFileSync(join(maps, "cross-attention.csv"), "utf8").trim().split("\n");
+    expect(head).toBe("attention,layer,head,query,queryPiece,key,keyPiece,weight");
+    const first = lines.filter((line) => /^cross-attention,0,0,\d+,/.test(line) && /,0,<2fr>,[^,]+$/.test(line));
+    return first.map((line) => line.split(",")[4]!);
+  };
+  const { translations } = ofJson((await fathom("translate", run, text, "--to", "fr", "--json")).stdout)[0]!;
+  const { pieces, isFinished } = translations[0]!;
+  expect((await written()).join("")).toBe([...pieces, ...(isFinished ? ["</s>"] : [])].join(""));
+  expect((await written("--reference", "Type attendu.")).join("").replaceAll("·", " ")).toBe("Type attendu.</s>");
+  await fathom("translate", run, text, text, "--to", "fr", "--quiet", "--attention", join(maps, "two"));
+  expect(readdirSync(join(maps, "two")).filter((name) => name.endsWith(".png"))).toEqual(
+    ["text-1", "text-2"].flatMap((text) => kinds.map((kind) => `${text}-${kind}.png`)),
+  );
+}, 120_000);
+
 test.each([
   [["  ", "--to", "fr"], /text 1: expected a text to translate, got an empty one/],
   [["a ".repeat(99), "--to", "fr"], /text 1: expected at most \d+ tokens, as in training \(data\.maxLength\), got \d+/],
   [["hello", "--to", "tlh"], /--to: expected a language .* \(de, fr\), got tlh/],
   [["hello"], /--to: expected a language .* \(de, fr\), got none/],
   [["hello", "--to", "fr", "--beam", "0"], /--beam: expected a whole number, at least 1, got 0/],
+  [["hello", "--to", "fr", "--reference", "bonjour"], /--reference: expected --attention and one text/],
+  [
+    ["hello", "--to", "fr", "--attention", "maps", "--reference", " "],
+    /--reference: expected 1 to \d+ tokens, as in training, got 0/,
+  ],
   [["hello", "--to", "fr", "--step", "7"], /--step: expected a step of which .* has a checkpoint .*, got 7/],
 ])("%j is refused", async (args, message) => {
   const { code, stderr } = await fathom("translate", run, ...args);
