@@ -129,6 +129,8 @@ const networkOf = ({ depth, width }: Shape): TransformerOptions => ({
 /** What `bench decode` times if not told otherwise. */
 export const decodingShapes: readonly Shape[] = [{ depth: 6, width: 64 }];
 const decodingWork = [1, 16].flatMap((sentences) => [1, 4].map((beam) => ({ sentences, beam })));
+/** Rounds before those that are timed: the first compiles, and JavaScript is compiled by use. */
+const decodingWarmup = 3;
 /** Tokens of every translation, and of every source, that `bench decode` times. */
 export const decodedTokens = { source: 32, target: 64 } as const;
 
@@ -145,8 +147,8 @@ export interface DecodingComparison extends Shape {
   readonly ratio: Range;
 }
 
-/** Times decoding of random sources with a random network whose translations never end, both ways in turns, after one of each that
- *  compiles. */
+/** Times decoding of random sources with a random network whose translations never end, both ways in turns, after some of each
+ *  that are not timed. */
 export async function compareDecoding(shape: Shape, threads: number, rounds: number): Promise<DecodingComparison[]> {
   const options = networkOf(shape);
   const parameters = initialize(transformer(options), 1);
@@ -173,7 +175,7 @@ export async function compareDecoding(shape: Shape, threads: number, rounds: num
         return took;
       };
       const times: [incremental: number, full: number][] = [];
-      for (let round = -1; round < rounds; round++) {
+      for (let round = -decodingWarmup; round < rounds; round++) {
         const pair: [number, number] = [await timed(translate), await timed(translateFully)];
         if (round >= 0) times.push(pair);
       }

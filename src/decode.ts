@@ -11,6 +11,7 @@ import type { HostTensor } from "./types.ts";
 /** A trained transformer, and what runs it. */
 export interface Translator {
   readonly engine: Engine;
+  /** They keep their values for as long as the engine lives, which compiles them into its programs: others want another map. */
   readonly parameters: Parameters;
   readonly decoder: Decoder;
 }
@@ -29,6 +30,8 @@ export interface SearchOptions {
   readonly rows: number;
   /** Ids that are never chosen; padding and the begin if not given. The others' probabilities stay as they are. */
   readonly forbidden?: readonly number[];
+  /** The id a translation begins with; `<s>` if not given. */
+  readonly begin?: number;
 }
 
 /** A translation that was found. */
@@ -117,7 +120,7 @@ async function search(
   makeScorer: (translator: Translator, work: Work) => Scorer,
 ): Promise<Hypothesis[][]> {
   const { vocabulary } = translator.decoder;
-  const { beam, maxLength, nbest = 1, rows, forbidden = [PAD, BOS] } = options;
+  const { beam, maxLength, nbest = 1, rows, forbidden = [PAD, BOS], begin = BOS } = options;
   check(sources, options, vocabulary);
   const isForbidden = new Uint8Array(vocabulary);
   for (const id of forbidden) isForbidden[id] = 1;
@@ -134,8 +137,8 @@ async function search(
   for (;;) {
     while (free.length && pending.length) {
       const first = free.shift()!;
-      const begin = { tokens: [BOS], logProbability: 0, from: first };
-      underWay.push({ sentence: pending.shift()!, first, alive: [begin], ended: [] });
+      const unbegun = { tokens: [begin], logProbability: 0, from: first };
+      underWay.push({ sentence: pending.shift()!, first, alive: [unbegun], ended: [] });
     }
     if (!underWay.length) return results;
     const asked = new Array<Asked | undefined>(slots).fill(undefined);
@@ -236,7 +239,7 @@ function ranked({ alive, ended }: UnderWay, { lengthPenalty: alpha }: SearchOpti
 }
 
 function check(sources: readonly (readonly number[])[], options: SearchOptions, vocabulary: number): void {
-  const { beam, maxLength, nbest = 1, rows, lengthPenalty: alpha, forbidden = [] } = options;
+  const { beam, maxLength, nbest = 1, rows, lengthPenalty: alpha, forbidden = [], begin = BOS } = options;
   const refuse = (what: string, expected: string, got: unknown): never => {
     throw new UserError(`translate: expected ${what} ${expected}, got ${String(got)}`);
   };
@@ -252,6 +255,7 @@ function check(sources: readonly (readonly number[])[], options: SearchOptions, 
   }
   const stray = forbidden.find((id) => !isId(id));
   if (stray !== undefined) refuse("forbidden", `to be ids below ${vocabulary}`, stray);
+  if (!isId(begin)) refuse("begin", `to be an id below ${vocabulary}`, begin);
   if (forbidden.includes(EOS)) refuse("forbidden", "to leave the end", `id ${EOS} in it`);
 }
 
@@ -316,14 +320,20 @@ interface KeysAndValues {
   readonly lists: readonly Float32Array[];
 }
 
+/** The same end to end in one array, of which the lists are views. */
+interface PackedKeysAndValues extends KeysAndValues {
+  readonly packed: HostTensor;
+}
+
 function incrementalScorer({ engine, parameters, decoder }: Translator, work: Work): Scorer {
   const { sources, order, sentencesAtOnce, slots, maxLength } = work;
   const { layers, heads, headWidth, vocabulary } = decoder;
   const longestSource = Math.max(...sources.map(({ length }) => length));
-  const allocate = (length: number): KeysAndValues => ({
-    length,
-    lists: Array.from({ length: 2 * layers }, () => new Float32Array(slots * heads * length * headWidth)),
-  });
+  const allocate = (length: number): PackedKeysAndValues => {
+    const shape = [2 * layers * slots, heads, length, headWidth];
+    const data = new Float32Array(2 * layers * slots * heads * length * headWidth);
+    return { length, lists: rowsOf(data, 2 * layers), packed: float32(shape, data) };
+  };
   /** The first `count` vectors of every head of a row. */
   const copyRow = (from: KeysAndValues, row: number, to: KeysAndValues, toRow: number, count: number): void => {
     for (const [i, list] of from.lists.entries())
@@ -333,8 +343,6 @@ function incrementalScorer({ engine, parameters, decoder }: Translator, work: Wo
         to.lists[i]!.set(vectors, (toRow * heads + head) * to.length * headWidth);
       }
   };
-  const tensorsOf = (name: string, { length, lists }: KeysAndValues): Record<string, HostTensor> =>
-    Object.fromEntries(lists.map((data, i) => [`${name}/${i}`, float32([slots, heads, length, headWidth], data)]));
 
   // Sentences are encoded ahead, as many at a time as are under way.
   const encoded = new Map<number, { readonly row: number; readonly memory: KeysAndValues }>();
@@ -382,6 +390,7 @@ function incrementalScorer({ engine, parameters, decoder }: Translator, work: Wo
   };
 
   let cache = allocate(0);
+  let spare = new Float32Array();
   /** Brings the keys and values of every hypothesis into its slot. */
   const layOutCache = (asked: readonly (Asked | undefined)[]): void => {
     const filled = asked.map((one) => (one ? one.tokens.length - 1 : 0));
@@ -390,14 +399,17 @@ function incrementalScorer({ engine, parameters, decoder }: Translator, work: Wo
       const resized = allocate(length);
       for (const [slot, one] of asked.entries()) if (one) copyRow(cache, one.from, resized, slot, filled[slot]!);
       cache = resized;
+      spare = new Float32Array(slots * heads * length * headWidth);
       return;
     }
     const size = heads * length * headWidth;
+    const rowOf = (list: Float32Array, slot: number): Float32Array => list.subarray(slot * size, (slot + 1) * size);
     const moves = asked.flatMap((one, slot) => (one && one.from !== slot ? [[one.from, slot] as const] : []));
+    const moved = new Set(moves.map(([from]) => from));
     for (const list of cache.lists) {
       // Two may change places.
-      const held = new Map(moves.map(([from]) => [from, list.slice(from * size, (from + 1) * size)]));
-      for (const [from, slot] of moves) list.set(held.get(from)!, slot * size);
+      for (const from of moved) rowOf(spare, from).set(rowOf(list, from));
+      for (const [from, slot] of moves) rowOf(list, slot).set(rowOf(spare, from));
     }
   };
   /** Appends the keys and values of a slot's newest token. */
@@ -410,6 +422,7 @@ function incrementalScorer({ engine, parameters, decoder }: Translator, work: Wo
       }
   };
 
+  const options = { fixedParameters: true, inPlace: new Set(["memory", "cache"]) };
   return async (asked) => {
     await layOutMemory(asked);
     layOutCache(asked);
@@ -423,10 +436,10 @@ function incrementalScorer({ engine, parameters, decoder }: Translator, work: Wo
       target: int32([slots], target),
       position: int32([slots], position),
       sourceMask: float32([slots, memory.length], sourceMask),
-      ...tensorsOf("memory", memory),
-      ...tensorsOf("cache", cache),
+      memory: memory.packed,
+      cache: cache.packed,
     };
-    const rows = rowsOf(await engine.output(decoder.step, parameters, { tensors, tokens: slots }), slots);
+    const rows = rowsOf(await engine.output(decoder.step, parameters, { tensors, tokens: slots }, options), slots);
     for (const [slot, one] of asked.entries()) if (one) keep(slot, position[slot]!, rows[slot]!.subarray(vocabulary));
     return rows.map((row) => row.subarray(0, vocabulary));
   };

@@ -1,7 +1,7 @@
 // The comparisons of epochs run, on both sides where a Python with PyTorch is here: `compareEpoch` itself throws where the two
 // networks have not the same number of parameters. How long anything takes is not tested. Needs the built dist/.
 import { expect, test } from "vitest";
-import { compareEpoch, findTorch } from "../src/bench.ts";
+import { compareEpoch, type DecodingComparison, findTorch } from "../src/bench.ts";
 import { fathom } from "./cli/capture.ts";
 
 /** Weights and biases of layers from size to size. */
@@ -19,6 +19,27 @@ test.each([
   expect(fathom.median).toBeGreaterThan(0);
   expect([torch, ratio].map((range) => range !== undefined)).toEqual([python !== undefined, python !== undefined]);
   if (torch && ratio) expect(ratio.median).toBe(fathom.median / torch.median);
+});
+
+test("decode compares both ways for one sentence and for many, greedy and with a beam", async () => {
+  const { code, stdout } = await fathom("bench", "decode", "--shape", "1x8", "--rounds", "1", "--json");
+  expect(code).toBe(0);
+  const { source, target, lines } = JSON.parse(stdout) as {
+    source: number;
+    target: number;
+    lines: DecodingComparison[];
+  };
+  expect([source, target]).toEqual([32, 64]);
+  expect(lines.map(({ depth, width, sentences, beam }) => [depth, width, sentences, beam])).toEqual([
+    [1, 8, 1, 1],
+    [1, 8, 1, 4],
+    [1, 8, 16, 1],
+    [1, 8, 16, 4],
+  ]);
+  for (const { incremental, full, ratio } of lines) {
+    expect(incremental.median).toBeGreaterThan(0);
+    expect(ratio.median).toBe(full.median / incremental.median);
+  }
 });
 
 test("an epoch takes no shape", async () => {

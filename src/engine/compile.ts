@@ -6,9 +6,18 @@ import type { Tensor } from "@tensorflow/tfjs-core";
 import "@tensorflow/tfjs";
 import { assert } from "../errors.ts";
 import { watchGradient } from "../ops/index.ts";
-import { learntBy, type Noise, sizeOf, type Stage, type StageContext, type TapPoint } from "../stage.ts";
+import {
+  learntBy,
+  type Noise,
+  type Parameters,
+  sizeOf,
+  type Stage,
+  type StageContext,
+  type TapPoint,
+} from "../stage.ts";
 import type { Dtype } from "../types.ts";
 import {
+  type Constant,
   dropDeadNodes,
   type ElementType,
   fuseNodes,
@@ -97,18 +106,36 @@ export function compilationKey(
   return JSON.stringify([stage.key, shapes, reads, mode, measured, stage.frozen ?? false]);
 }
 
-/** Compiles `stage` for a carry of these shapes, in operators that `provider` has. */
+/** Arguments of a stage by the names of its programs' inputs. */
+export type Arguments = ReadonlyMap<string, Constant>;
+
+/** What a stage with these parameters is given whenever it runs: the parameters, and the constants that no step changes. */
+export function lastingArguments({ parameters: specs, constants = {} }: Stage, parameters: Parameters): Arguments {
+  const given = new Map<string, Constant>();
+  for (const [name, { path, shape }] of Object.entries(specs))
+    given.set(inputName("parameter", name), { dtype: "float32", shape, data: parameters.get(path)!.data });
+  for (const [name, value] of Object.entries(constants))
+    if (typeof value === "number")
+      given.set(inputName("constant", name), { dtype: "float32", shape: [], data: Float32Array.of(value) });
+  return given;
+}
+
+const inputName = (role: Role, key: string): string => `${role}:${key}`;
+
+/** Compiles `stage` for a carry of these shapes, in operators that `provider` has. What is `known` of its arguments is part of its
+ *  programs, and none of their inputs. */
 export function compileStage(
   stage: Stage,
   carry: Readonly<Record<string, CarryInfo>>,
   mode: Mode,
   { taps, readings }: Measured,
   provider: Provider = cpuProvider,
+  known: Arguments = new Map(),
 ): CompiledStage {
   return record((recorder) => {
     const trace = traceStage(stage, carry, mode, readings, recorder);
     const encode: Encode = (direction, nodes, wanted, available) =>
-      program(nodes, wanted, available, recorder, { provider, what: programName(direction, stage, mode) });
+      program(nodes, wanted, available, recorder, { provider, known, what: programName(direction, stage, mode) });
     return mode === "train" ? splitPrograms(trace, recorder, taps, encode) : oneProgram(trace, recorder, taps, encode);
   });
 }
@@ -165,7 +192,7 @@ function traceStage(
 ): Trace {
   const inputs = new Map<string, Port>();
   const input = (role: Role, key: string, shape: readonly number[], dtype: Dtype): Tensor => {
-    const name = `${role}:${key}`;
+    const name = inputName(role, key);
     inputs.set(name, { role, key, name, shape, dtype });
     return recorder.input(name, shape, dtype);
   };
@@ -402,7 +429,7 @@ function program(
   wanted: readonly Wanted[],
   available: ReadonlyMap<string, Port>,
   recorder: Recorder,
-  { provider, what }: { readonly provider: Provider; readonly what: string },
+  { provider, known, what }: { readonly provider: Provider; readonly known: Arguments; readonly what: string },
 ): Program {
   const values = new Map(recorder.values);
   const made = new Set(nodes.flatMap((node) => node.outputs));
@@ -419,12 +446,12 @@ function program(
     taken.add(name);
     return { role, key, name, shape: info.shape, dtype: info.dtype };
   });
-  const { constants } = recorder;
+  const constants = new Map([...recorder.constants, ...known]);
   const keep = new Set(outputs.map(({ name }) => name));
   const graph: Graph = { nodes: dropDeadNodes([...nodes, ...copies], keep), values, constants };
   const fused = dropDeadNodes(fuseNodes(graph, keep), keep);
   const read = new Set(fused.flatMap((node) => node.inputs));
-  const inputs = [...available.values()].filter(({ name }) => read.has(name));
+  const inputs = [...available.values()].filter(({ name }) => read.has(name) && !known.has(name));
   return encoded(lower({ ...graph, nodes: fused }, provider.lowered), inputs, outputs, provider, what);
 }
 

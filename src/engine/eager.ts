@@ -113,10 +113,10 @@ export async function eagerEngine(name: string, { backend, facts = {}, isRemote 
         return scalars();
       });
     },
-    async output(player, parameters, batch, at = start) {
+    async output(player, parameters, batch, at) {
       await use();
       return inScope(() => {
-        const output = player.output && lastCarry(player, parameters, batch, at)[player.output];
+        const output = player.output && lastCarry(player, parameters, batch, { ...start, ...at })[player.output];
         assert(output, `player ${player.name} does not say what its output is`);
         return output.dataSync() as Float32Array;
       });

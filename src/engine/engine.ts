@@ -26,6 +26,16 @@ export interface NoisePosition {
   readonly seed: number;
 }
 
+/** How a player's output is asked for. */
+export interface OutputOptions extends Partial<NoisePosition> {
+  /** A promise that these parameters keep their values for as long as the engine lives, as those of a model that is no longer
+   *  trained: an engine may then compile them into its programs. Not so if not given. */
+  readonly fixedParameters?: boolean;
+  /** Tensors of the batch that may be read where they lie instead of being copied first, by name: their arrays are none that an
+   *  engine gave. None if not given. */
+  readonly inPlace?: ReadonlySet<string>;
+}
+
 export interface StepOptions extends NoisePosition {
   /** Whether to measure at the stages' taps. */
   readonly tapped: boolean;
@@ -87,9 +97,9 @@ export interface Engine {
     batch: Batch,
     at?: NoisePosition,
   ): Promise<Readonly<Record<string, number>>>;
-  /** F(x): the carry entry `player.output` after the forward, without dropout. The array belongs to the engine and is
-   *  overwritten by its next step. */
-  output(player: Player, parameters: Parameters, batch: Batch, at?: NoisePosition): Promise<Float32Array>;
+  /** F(x): the carry entry `player.output` after the forward, without dropout; noise as in `evaluate`. The array belongs to the
+   *  engine and is overwritten by its next step. */
+  output(player: Player, parameters: Parameters, batch: Batch, options?: OutputOptions): Promise<Float32Array>;
   /** There where tensors do not lie in JavaScript's memory. */
   readonly residence?: Residence;
   /** Facts for run.json: versions, settings, and what compiling has cost so far. */

@@ -4,7 +4,7 @@ import * as ort from "onnxruntime-node";
 import { assert } from "../errors.ts";
 import type { Reading, TapReading } from "../probes/probe.ts";
 import { type Constant, type Noise, type Parameters, type Player, sizeOf, type Stage } from "../stage.ts";
-import type { Batch, Dtype, Moments } from "../types.ts";
+import type { Batch, Dtype, HostTensor, Moments } from "../types.ts";
 import {
   bytesOf,
   type CarryInfo,
@@ -29,10 +29,16 @@ interface Call {
   readonly fetches: Record<string, ort.Tensor>;
 }
 
+/** A call that reads a tensor, and under which name. */
+interface Reader {
+  readonly call: Call;
+  readonly input: string;
+}
+
 /** Everything a step on one shape of batch does, in order. */
 export interface Plan {
-  /** Buffers the batch is copied into. */
-  readonly batch: Readonly<Record<string, ort.Tensor>>;
+  /** The tensors of the batch: the buffer that each is copied into, and the calls that read it. */
+  readonly batch: Readonly<Record<string, { readonly buffer: ort.Tensor; readonly readers: readonly Reader[] }>>;
   readonly noises: readonly {
     readonly purpose: string;
     readonly noise: Noise;
@@ -180,7 +186,35 @@ export async function layOut(
     training && measured.taps !== "none" ? frames.flatMap((f) => tapReadings(f, measured)) : [];
   const readReadings = (): Reading[] => frames.flatMap(readingsOf);
   const output = player.output === undefined ? undefined : current[player.output];
-  return { batch: batchTensors, noises, constants, calls, scalars, output, gradients, sums, readTaps, readReadings };
+  const readersOf = (tensor: ort.Tensor): Reader[] =>
+    calls.flatMap((call) => {
+      const inputs = Object.keys(call.feeds).filter((input) => call.feeds[input] === tensor);
+      return inputs.map((input) => ({ call, input }));
+    });
+  const given = Object.entries(batchTensors).map(
+    ([key, buffer]) => [key, { buffer, readers: readersOf(buffer) }] as const,
+  );
+  return {
+    batch: Object.fromEntries(given),
+    noises,
+    constants,
+    calls,
+    scalars,
+    output,
+    gradients,
+    sums,
+    readTaps,
+    readReadings,
+  };
+}
+
+/** Lets the calls that read a tensor of the batch find it in `data` from now on. */
+export function bind(readers: readonly Reader[], { dtype, shape }: HostTensor, data: ort.Tensor["data"]): void {
+  for (const { call, input } of readers) {
+    if (call.feeds[input]!.data === data) continue;
+    call.feeds[input] = new ort.Tensor(dtype, data as Float32Array, shape);
+    assertNoAliasing(call.feeds, call.fetches, call.what);
+  }
 }
 
 /** Two buffers a key that take turns, since a call may not write what it reads. */

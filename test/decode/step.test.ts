@@ -58,8 +58,9 @@ async function run(
 async function stepwise(translator: Translator, keeps = true): Promise<Float32Array[]> {
   const { encode, step, layers, heads, headWidth, vocabulary } = translator.decoder;
   const memory = await run(translator, encode, { source, sourceMask });
-  const size = memory.length / (2 * layers);
-  const cache = Array.from({ length: 2 * layers }, () => new Float32Array(rows * heads * CACHED * headWidth).fill(7));
+  const size = rows * heads * CACHED * headWidth;
+  const packed = new Float32Array(2 * layers * size).fill(7);
+  const cache = Array.from({ length: 2 * layers }, (_, i) => packed.subarray(i * size, (i + 1) * size));
   const found: Float32Array[] = [];
   for (let t = 0; t < TOKENS; t++) {
     const output = await run(translator, step, {
@@ -69,12 +70,8 @@ async function stepwise(translator: Translator, keeps = true): Promise<Float32Ar
       ),
       position: positionsOf(t),
       sourceMask,
-      ...Object.fromEntries(
-        cache.flatMap((list, i) => [
-          [`cache/${i}`, float32([rows, heads, CACHED, headWidth], list)],
-          [`memory/${i}`, float32([rows, heads, longest, headWidth], memory.subarray(i * size, (i + 1) * size))],
-        ]),
-      ),
+      cache: float32([2 * layers * rows, heads, CACHED, headWidth], packed),
+      memory: float32([2 * layers * rows, heads, longest, headWidth], memory),
     });
     const width = output.length / rows;
     expect(width).toBe(vocabulary + 2 * layers * heads * headWidth);

@@ -59,10 +59,10 @@ describe.each([engines.onnx, engines.cpu])("on $name", (kind) => {
   test("a tensor that is read in place is read anew at every call, wherever it lies by then", async () => {
     const parameters = parametersOf([1, 1]);
     const x = Float32Array.of(1, 2);
-    expect(await output(parameters, x, { inPlace: ["x"] })).toEqual([6, 12]);
+    expect(await output(parameters, x, { inPlace: new Set(["x"]) })).toEqual([6, 12]);
     x[0] = 5;
-    expect(await output(parameters, x, { inPlace: ["x"] })).toEqual([30, 12]);
-    expect(await output(parameters, Float32Array.of(7, 7), { inPlace: ["x"] })).toEqual([42, 42]);
+    expect(await output(parameters, x, { inPlace: new Set(["x"]) })).toEqual([30, 12]);
+    expect(await output(parameters, Float32Array.of(7, 7), { inPlace: new Set(["x"]) })).toEqual([42, 42]);
     expect(await output(parameters, Float32Array.of(1, 1))).toEqual([6, 6]);
     expect(Array.from(x)).toEqual([5, 2]);
   });
@@ -73,7 +73,7 @@ test("on onnx, an engine's own array is refused as a tensor to be read in place"
   const parameters = parametersOf([1, 1]);
   const one = { ...player, stages: player.stages.slice(0, 1) };
   const own = await engine.output(one, parameters, batchOf(Float32Array.of(1, 1)));
-  await expect(engine.output(one, parameters, batchOf(own), { inPlace: ["x"] })).rejects.toThrow(
+  await expect(engine.output(one, parameters, batchOf(own), { inPlace: new Set(["x"]) })).rejects.toThrow(
     "shares its memory with input carry:x",
   );
   await engine.dispose();
