@@ -15,6 +15,7 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { create } from "tar";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { configHash } from "../../src/config/identity.ts";
@@ -284,7 +285,7 @@ describe("the command line refuses with code 2 and one line, and writes nothing:
     ]) {
       const args = ["--max-old-space-size=64", bin, "train", write("c.yaml", text), "--out", join(folder, "out")];
       const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", timeout: 60_000 });
-      expect(stderr).toMatch(/^fathom: \S*c\.yaml:\d+:\d+: .*expected .*\n$/);
+      expect(stripVTControlCharacters(stderr)).toMatch(/^fathom: \S*c\.yaml:\d+:\d+: .*expected .*\n$/);
       expect([status, stdout]).toEqual([2, ""]);
     }
     expect(readdirSync(folder)).toEqual(["c.yaml"]);
