@@ -16,7 +16,7 @@ const filesSchema = z
 const evaluatedSchema = (split: string) =>
   z
     .union([
-      positive(`about how many segments are set aside for ${split}, a tenth of all at most`, 1_000_000),
+      positive(`about how many segments are set aside for ${split}, a tenth of all at most`, 50_000),
       filesSchema,
     ])
     .prefault(1000)
@@ -31,6 +31,7 @@ const filesCorpusSchema = (names: Registries) =>
       languages: z
         .array(languageSchema)
         .min(2)
+        .max(20)
         .refine(unique, "expected each language once")
         .describe("languages to read, in the order of the columns where those have no names"),
       dev: evaluatedSchema("dev"),

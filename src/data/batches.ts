@@ -6,10 +6,11 @@ import type { Batch, Dataset, HostTensor } from "../types.ts";
 import { checkZeroShot, directionShares, resolveDirections, type Direction } from "./directions.ts";
 import { growing } from "./growing.ts";
 import { encodeSegments, type EncodedSegments } from "./encoded.ts";
-import type { FilesCorpus, Say } from "./files-corpus.ts";
+import type { FilesCorpus } from "./files-corpus.ts";
 import { type OpenCorpus, openCorpus } from "./prepared.ts";
 import { corpusReport, type CorpusReport } from "./report.ts";
 import { bucketLengths, makeSchedule, type BatchPlan, type Bucket } from "./schedule.ts";
+import { nowAndThen, type Say } from "./say.ts";
 import { SPLITS, type Split } from "./split.ts";
 import { BOS, EOS, loadVocabulary, type Vocabulary, type VocabularyOptions, wordCounter } from "./vocabulary.ts";
 
@@ -97,8 +98,13 @@ export async function loadTranslationData(options: DataOptions, say: Say = () =>
   const corpus = await openCorpus(options.corpus, say);
   const directions = directionsOf(options, corpus.languages);
   const languages = [...new Set(directions.flatMap(({ source, target }) => [source, target]))].sort();
-  const vocabulary = await vocabularyOf(corpus, languages, directions, options);
-  const segments = await encodeSegments(corpus.segments(), vocabulary, { languages, longest: options.maxLength });
+  const vocabulary = await vocabularyOf(corpus, languages, directions, { ...options, say });
+  const segments = await encodeSegments(corpus.segments(), vocabulary, {
+    languages,
+    longest: options.maxLength,
+    hasNames: corpus.hasNames,
+    say,
+  });
   const layout: Layout = { directions, segments, vocabulary, options, tag: options.languageTag ?? "source" };
   const { pairs, tooLong } = pairUp(layout);
   const buckets = trainingBuckets(pairs.train, layout);
@@ -154,14 +160,17 @@ async function vocabularyOf(
   corpus: OpenCorpus,
   languages: readonly string[],
   directions: readonly Direction[],
-  { vocabulary }: DataOptions,
+  { vocabulary, say }: Pick<DataOptions, "vocabulary"> & { readonly say: Say },
 ): Promise<Vocabulary> {
+  const tell = nowAndThen(say);
   const stride = Math.ceil(corpus.trainingSegments / VOCABULARY_SEGMENTS);
   const words = wordCounter();
   let seen = 0;
-  for await (const { split, text } of corpus.segments())
+  for await (const { split, text } of corpus.segments()) {
+    tell(() => `counting words, ${seen.toLocaleString("en-US")} segments`);
     if (split === "train" && seen++ % stride === 0)
       for (const language of languages) if (text[language] !== undefined) words.add(text[language]);
+  }
   const targets = [...new Set(directions.map(({ target }) => target))].sort();
   return loadVocabulary(words.counts, vocabulary, targets);
 }
@@ -198,6 +207,11 @@ function pairUp(layout: Layout): { pairs: Record<Split, Uint32Array[]>; tooLong:
           `${options.maxLength} tokens (${tooLong[d]} are longer); raise data.maxLength or choose another direction`,
       );
   }
+  if (directions.every(({ isZeroShot }, d) => isZeroShot || pairs.dev[d]!.length === 0))
+    throw new UserError(
+      `data.maxLength: expected dev pairs of at most ${options.maxLength} tokens in a direction that is trained, got none; ` +
+        `raise data.maxLength, or take other dev data`,
+    );
   return { pairs, tooLong };
 }
 

@@ -2,8 +2,9 @@
 // of other files it is known to the code, so that a damaged one is refused by name instead of being trained on.
 
 import { createHash } from "node:crypto";
+import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { homedir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import path from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { assert, messageOf, UserError } from "../errors.ts";
@@ -59,12 +60,33 @@ async function store(file: string, content: string | Uint8Array): Promise<void> 
     makeFolders(path.dirname(file));
     await writeFileAtomic(file, typeof content === "string" ? content : Buffer.from(content));
   } catch (error) {
-    if (process.env.FATHOM_CACHE)
-      throw new UserError(
-        `FATHOM_CACHE: expected a folder that can be written, got ${cacheDirectory()} (${messageOf(error)}); ` +
-          `choose another folder or unset FATHOM_CACHE`,
-      );
+    refuseChosen(error);
   }
+}
+
+/** The cache cannot be written: an error where the user has chosen its place, else everything works without it. */
+function refuseChosen(error: unknown): void {
+  if (process.env.FATHOM_CACHE)
+    throw new UserError(
+      `FATHOM_CACHE: expected a folder that can be written, got ${cacheDirectory()} (${messageOf(error)}); ` +
+        `choose another folder or unset FATHOM_CACHE`,
+    );
+}
+
+/** A folder within the cache for files that are written bit by bit; where the default cache cannot be written a temporary one, which
+ *  goes with the process. Where `FATHOM_CACHE` cannot be, that is a `UserError`. */
+export function folderForWriting(name: string): string {
+  const folder = path.join(cacheDirectory(), name);
+  try {
+    makeFolders(folder);
+    accessSync(folder, constants.W_OK);
+    return folder;
+  } catch (error) {
+    refuseChosen(error);
+  }
+  const temporary = mkdtempSync(path.join(tmpdir(), "fathom-"));
+  process.once("exit", () => rmSync(temporary, { recursive: true, force: true }));
+  return temporary;
 }
 
 const head = (hash: string): string => `{"sha256":"${hash}","content":`;

@@ -3,8 +3,10 @@
 
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { createHash } from "node:crypto";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { withRoom } from "../folders.ts";
+import { folderForWriting } from "./cache.ts";
+import { nowAndThen, type Say } from "./say.ts";
 import { growing } from "./growing.ts";
 import { SPLITS, type Split, type SplitSegment } from "./split.ts";
 import type { Vocabulary } from "./vocabulary.ts";
@@ -48,12 +50,21 @@ const IN_MEMORY = 2 ** 28;
 /** Names of segments that are kept, those of dev and test aside. */
 const MOST_NAMES = 1_000_000;
 
-/** Encodes the texts of `languages`; those of more than `longest` ids, which no batch takes, are counted and dropped. */
+/** Encodes the texts of `languages`; those of more than `longest` ids, which no batch takes, are counted and dropped. `hasNames`: whether
+ *  names of segments are part of what the corpus is. */
 export async function encodeSegments(
   segments: AsyncIterable<SplitSegment>,
   vocabulary: Vocabulary,
-  { languages, longest, inMemory = IN_MEMORY }: { languages: readonly string[]; longest: number; inMemory?: number },
+  options: {
+    readonly languages: readonly string[];
+    readonly longest: number;
+    readonly hasNames: boolean;
+    readonly inMemory?: number;
+    readonly say?: Say;
+  },
 ): Promise<EncodedSegments> {
+  const { languages, longest, hasNames, inMemory = IN_MEMORY, say = () => {} } = options;
+  const tell = nowAndThen(say);
   const store = idStore(vocabulary.size <= 2 ** 16 ? Uint16Array : Int32Array, inMemory);
   const lengths = languages.map(() => growing(Uint16Array));
   const places = growing(Float64Array);
@@ -65,13 +76,14 @@ export async function encodeSegments(
   const hash = createHash("sha256");
   let count = 0;
   for await (const { id, split, group, text } of segments) {
+    tell(() => `encoding, ${count.toLocaleString("en-US")} segments`);
     if (split !== "train" || count < MOST_NAMES) names.set(count, id);
     splits.push(SPLITS.indexOf(split));
     places.push(store.length);
     counts[split]++;
     if (group !== undefined) groups[split].add(group);
     hash.update(
-      `${count === 0 ? "" : "\n"}${JSON.stringify([split, id, ...languages.map((language) => text[language] ?? null)])}`,
+      `${count === 0 ? "" : "\n"}${JSON.stringify([split, ...(hasNames ? [id] : []), ...languages.map((language) => text[language] ?? null)])}`,
     );
     for (const [l, language] of languages.entries()) {
       const own = text[language];
@@ -80,7 +92,7 @@ export async function encodeSegments(
         continue;
       }
       const ids = vocabulary.encode(own);
-      if (split === "train") tell(statistics[language]!, own, ids, vocabulary);
+      if (split === "train") countText(statistics[language]!, own, ids, vocabulary);
       lengths[l]!.push(ids.length <= longest ? ids.length : TOO_LONG);
       if (ids.length <= longest) store.append(ids);
     }
@@ -126,7 +138,7 @@ const emptyStatistics = (vocabulary: number): TextStatistics => ({
   used: new Uint8Array(vocabulary),
 });
 
-function tell(statistics: TextStatistics, text: string, ids: readonly number[], vocabulary: Vocabulary): void {
+function countText(statistics: TextStatistics, text: string, ids: readonly number[], vocabulary: Vocabulary): void {
   statistics.segments++;
   statistics.words += text.split(/\s+/).length;
   statistics.lengths.set(ids.length, (statistics.lengths.get(ids.length) ?? 0) + 1);
@@ -157,7 +169,9 @@ function idStore(
   const bytesOf = (ids: Ids): Uint8Array => new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);
   const write = (ids: Ids): void => {
     const bytes = bytesOf(ids);
-    for (let at = 0; at < bytes.length;) at += writeSync(file!, bytes, at);
+    withRoom(FILE_OF_IDS, () => {
+      for (let at = 0; at < bytes.length;) at += writeSync(file!, bytes, at);
+    });
   };
   const close = (): void => {
     const full = chunk.subarray(0, filled);
@@ -208,9 +222,12 @@ function idStore(
   };
 }
 
-/** A file without a name, which goes with the process. */
+/** What errors call the file of ids, which has no name any more. */
+const FILE_OF_IDS = "the cache's file of ids";
+
+/** A file without a name, which goes with the process. In the cache: the system's temporary folder may be memory. */
 function openTemporary(): number {
-  const folder = mkdtempSync(join(tmpdir(), "fathom-"));
+  const folder = mkdtempSync(join(folderForWriting("ids"), "ids-"));
   const file = openSync(join(folder, "ids"), "w+");
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   try {

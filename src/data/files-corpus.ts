@@ -9,27 +9,28 @@ import { createHash, hash as hashOf } from "node:crypto";
 import {
   closeSync,
   fsyncSync,
-  mkdtempSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   rmSync,
   statSync,
   writeSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname } from "node:os";
 import path from "node:path";
 import { z } from "zod";
-import { messageOf, UserError } from "../errors.ts";
-import { makeFolders } from "../folders.ts";
+import { UserError } from "../errors.ts";
+import { withRoom } from "../folders.ts";
 import { lookup } from "../registry.ts";
-import { cacheDirectory, sha256 } from "./cache.ts";
+import { folderForWriting, sha256 } from "./cache.ts";
 import type { OpenCorpus } from "./prepared.ts";
 import { bytesOf } from "./readers/bytes.ts";
 import * as readers from "./readers/index.ts";
 import { lineBlocks, LONGEST } from "./readers/lines.ts";
 import { type Reader, type ReaderFiles, readUnits, type ReadUnit, SKIPPED } from "./readers/reader.ts";
 import { nearCopiesOf, SPLITS, type Split, type SplitSegment } from "./split.ts";
+import { nowAndThen, type Say } from "./say.ts";
 import { isCode, normalise, template } from "./text.ts";
 
 /** Files of parallel text, as a configuration names them. */
@@ -59,18 +60,20 @@ export const FILE_FILTERS = {
 } as const;
 type FileFilter = keyof typeof FILE_FILTERS;
 
+/** What whole units are counted under, instead of a language. */
+export const WHOLE = "units";
+
 /** Characters of a text at most: no `data.maxLength` reaches further. */
 const LONGEST_TEXT = 8192;
 /** Added to both lengths before they are compared: three letters may well be thirteen in another language. */
 const RATIO_SLACK = 10;
+/** Units of a split that is given at most: evaluated segments are kept in memory. */
+const MOST_GIVEN = 50_000;
 /** Segments that are set aside for dev or test at most, as a share of all. */
 const LARGEST_SHARE = 0.1;
 
 /** Counts as part of the cache key: raise it when cleaning or dividing changes. */
 const PREPARATION = 1;
-
-/** Called now and then with what is being done. */
-export type Say = (doing: string) => void;
 
 /** Opens the corpus of some files, prepared or taken from the cache. `UserError`s: those of `readUnits`; nothing left of a split. */
 export async function openFiles(corpus: FilesCorpus, say: Say = () => {}): Promise<OpenCorpus> {
@@ -78,19 +81,17 @@ export async function openFiles(corpus: FilesCorpus, say: Say = () => {}): Promi
   // Errors in what was asked for come before the files are hashed.
   for (const files of rolesOf(corpus).values()) readUnits(reader, files, corpus.languages);
   const key = await keyOf(corpus);
-  const name = path.join("corpora", `${reader.name}-${key.slice(0, 16)}.jsonl`);
-  const { folder, isTemporary } = writableFolder(name);
-  const file = path.join(folder, path.basename(name));
+  const file = path.join(folderForWriting("corpora"), `${reader.name}-${key.slice(0, 16)}.jsonl`);
   if (!statSync(file, { throwIfNoEntry: false })) await prepareInto(file, reader, corpus, say);
   const { filtered, trainingSegments } = readTrailer(file);
   const label = Array.isArray(corpus.files) ? corpus.files : Object.values(corpus.files);
-  if (isTemporary) process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   return {
     name: label.join(", "),
     languages: [...corpus.languages].sort(),
     filtered,
     trainingSegments,
     segments: () => readPrepared(file, corpus.languages),
+    hasNames: false,
   };
 }
 
@@ -115,24 +116,9 @@ async function keyOf(corpus: FilesCorpus): Promise<string> {
   return sha256(JSON.stringify([PREPARATION, corpus.reader, corpus.languages, sizes, corpus.maxRatio, contents]));
 }
 
-/** The cache's folder for `name`, or a temporary one where the default cache cannot be written. */
-function writableFolder(name: string): { folder: string; isTemporary: boolean } {
-  const folder = path.dirname(path.join(cacheDirectory(), name));
-  try {
-    makeFolders(folder);
-    return { folder, isTemporary: false };
-  } catch (error) {
-    if (process.env.FATHOM_CACHE)
-      throw new UserError(
-        `FATHOM_CACHE: expected a folder that can be written, got ${cacheDirectory()} (${messageOf(error)}); ` +
-          `choose another folder or unset FATHOM_CACHE`,
-      );
-    return { folder: mkdtempSync(path.join(tmpdir(), "fathom-")), isTemporary: true };
-  }
-}
-
 /** A unit after cleaning. */
 interface CleanUnit {
+  /** `2:17`, line 17 of the second file: what files are called is no part of a corpus. */
   readonly where: string;
   /** By language, in their order; undefined for one that is not there. */
   readonly texts: readonly (string | undefined)[];
@@ -148,8 +134,10 @@ async function prepareInto(file: string, reader: Reader, corpus: FilesCorpus, sa
   const given = new Map<Split, CleanUnit[]>();
   for (const [split, files] of rolesOf(corpus))
     if (split !== "train") given.set(split, await readGiven(reader, files, corpus.languages));
-  const pool = lineWriter(`${file}.${process.pid}.pool`);
-  const out = lineWriter(`${file}.${process.pid}.tmp`);
+  removeUnfinished(path.dirname(file));
+  const own = `${file}.${hostname()}.${process.pid}`;
+  const pool = lineWriter(`${own}.pool`);
+  const out = lineWriter(`${own}.tmp`);
   try {
     const units = await cleanInto(pool, reader, corpus, count, say);
     pool.close();
@@ -159,12 +147,12 @@ async function prepareInto(file: string, reader: Reader, corpus: FilesCorpus, sa
     const write = (split: Split, { where, texts }: CleanUnit): void =>
       out.line(JSON.stringify([split, where, ...texts.map((text) => text ?? null)]));
     const evaluated: (string | undefined)[][] = corpus.languages.map(() => []);
+    const sizes = { train: 0, dev: 0, test: 0 };
     const keep = (split: Split, unit: CleanUnit): void => {
       sizes[split]++;
       write(split, unit);
       for (const [l, text] of unit.texts.entries()) evaluated[l]!.push(text);
     };
-    const sizes = { train: 0, dev: 0, test: 0 };
     for (const [split, own] of given) for (const unit of own) keep(split, unit);
     for await (const [place, unit] of readPool(pool.file)) {
       const split = splitOf(place);
@@ -177,8 +165,7 @@ async function prepareInto(file: string, reader: Reader, corpus: FilesCorpus, sa
       if (splitOf(place) !== "train") continue;
       seen++;
       tell(() => `comparing with dev and test, ${percent(seen, units)}`);
-      if (unit.texts.some((text, l) => text !== undefined && isNear[l]!(text)))
-        count("near-copy", corpus.languages[0]!);
+      if (unit.texts.some((text, l) => text !== undefined && isNear[l]!(text))) count("near-copy", WHOLE);
       else {
         sizes.train++;
         write("train", unit);
@@ -201,6 +188,23 @@ async function prepareInto(file: string, reader: Reader, corpus: FilesCorpus, sa
   }
 }
 
+/** Removes what killed processes of this machine have left: gigabytes, where the corpus is large. */
+function removeUnfinished(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const [, host, pid] = /\.jsonl\.(.+)\.(\d+)\.(?:pool|tmp)$/.exec(name) ?? [];
+    if (host === hostname() && !isAlive(Number(pid))) rmSync(path.join(folder, name), { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM"; // another user's
+  }
+}
+
 /** A split that is given stays as it is, NFC and white space around aside. */
 async function readGiven(reader: Reader, files: ReaderFiles, languages: readonly string[]): Promise<CleanUnit[]> {
   const units: CleanUnit[] = [];
@@ -209,7 +213,9 @@ async function readGiven(reader: Reader, files: ReaderFiles, languages: readonly
     const longest = Math.max(...texts.map((own) => own?.length ?? 0));
     if (longest > LONGEST_TEXT)
       throw new UserError(`${where}: expected texts of at most ${LONGEST_TEXT} characters, got ${longest}; split it`);
-    units.push({ where, texts });
+    if (units.length === MOST_GIVEN)
+      throw new UserError(`${where}: expected at most ${MOST_GIVEN} units of dev or test, got more; take fewer`);
+    units.push({ where: placeIn(files, where), texts });
   }
   return units;
 }
@@ -234,24 +240,31 @@ async function cleanInto(
     const texts = cleanTexts(unit, corpus, count);
     if (texts.filter((text) => text !== undefined).length < 2) continue;
     if (!isNew(JSON.stringify(texts))) {
-      count("repeated", languages[0]!);
+      count("repeated", WHOLE);
       continue;
     }
     const first = texts.find((text) => text !== undefined)!;
-    const line = JSON.stringify([placeOf(first), unit.where, ...texts.map((text) => text ?? null)]);
+    const line = JSON.stringify([shareOf(first), placeIn(files, unit.where), ...texts.map((text) => text ?? null)]);
     if (line.length > LONGEST / 3) {
-      count("long", languages[0]!); // in so many languages that the line could not be read again
+      count("long", WHOLE); // in so many languages that the line could not be read again
       continue;
     }
     kept++;
     pool.line(line);
   }
-  for (const [reason, n] of Object.entries(skipped)) count(reason as FileFilter, languages[0]!, n);
+  for (const [reason, n] of Object.entries(skipped)) count(reason as FileFilter, WHOLE, n);
   return kept;
 }
 
+/** Where a unit stands, with the number of its file instead of the name. */
+function placeIn(files: ReaderFiles, where: string): string {
+  const names: readonly string[] = Object.values(files);
+  const i = names.findIndex((name) => where.startsWith(name) && /^[: ]/.test(where.slice(name.length)));
+  return i < 0 ? where : `${i + 1}${where.slice(names[i]!.length)}`;
+}
+
 /** A number in [0, 1). */
-const placeOf = (text: string): number => parseInt(sha256(template(text)).slice(0, 12), 16) / 2 ** 48;
+const shareOf = (text: string): number => parseInt(sha256(template(text)).slice(0, 12), 16) / 2 ** 48;
 
 function cleanTexts(
   { text }: ReadUnit,
@@ -348,7 +361,9 @@ function lineWriter(file: string): LineWriter {
   const flush = (): void => {
     const bytes = Buffer.from(lines);
     hash.update(bytes);
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+    withRoom(file, () => {
+      for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
+    });
     [lines, length] = ["", 0];
   };
   return {
@@ -372,16 +387,6 @@ function lineWriter(file: string): LineWriter {
       if (isOpen) closeSync(fd);
       rmSync(file, { force: true });
     },
-  };
-}
-
-/** Says what is done every two seconds. */
-function nowAndThen(say: Say): (doing: () => string) => void {
-  let last = performance.now();
-  return (doing) => {
-    if (performance.now() - last < 2000) return;
-    last = performance.now();
-    say(doing());
   };
 }
 

@@ -4,7 +4,8 @@ import { lookup } from "../registry.ts";
 import { cachedJson, sha256 } from "./cache.ts";
 import { clean, type FilterCounts } from "./corpus.ts";
 import * as corpora from "./corpora/index.ts";
-import { type FilesCorpus, openFiles, type Say } from "./files-corpus.ts";
+import { type FilesCorpus, openFiles } from "./files-corpus.ts";
+import type { Say } from "./say.ts";
 import { divide, type SplitSegment } from "./split.ts";
 
 /** Counts as part of the cache key: raise it when cleaning or dividing changes. A test holds the hash of the outcome. */
@@ -36,6 +37,8 @@ export async function loadCorpus(name: string): Promise<PreparedCorpus> {
 export interface OpenCorpus extends Pick<PreparedCorpus, "name" | "languages" | "filtered"> {
   segments(): AsyncIterable<SplitSegment>;
   readonly trainingSegments: number;
+  /** Whether the segments' names are part of the corpus; else they say where each stands in its files. */
+  readonly hasNames: boolean;
 }
 
 /** The corpus of a name, or of files. */
@@ -46,6 +49,7 @@ export async function openCorpus(corpus: string | FilesCorpus, say?: Say): Promi
     name: prepared.name,
     languages: prepared.languages,
     filtered: prepared.filtered,
+    hasNames: true,
     trainingSegments: prepared.segments.filter(({ split }) => split === "train").length,
     async *segments() {
       yield* prepared.segments;

@@ -4,7 +4,7 @@ import Table from "cli-table3";
 import type { EncodedCorpus } from "./batches.ts";
 import { FILTERS } from "./corpus.ts";
 import type { TextStatistics } from "./encoded.ts";
-import { FILE_FILTERS } from "./files-corpus.ts";
+import { FILE_FILTERS, WHOLE } from "./files-corpus.ts";
 import { SPLITS, type Split } from "./split.ts";
 
 const EXAMPLES = 5;
@@ -18,7 +18,7 @@ export interface CorpusReport {
   /** Segments by split, over all languages of the corpus; template groups where it is divided by them. */
   readonly segments: Readonly<Record<Split, number>>;
   readonly groups: Readonly<Record<Split, number>> | undefined;
-  /** What cleaning removed, in the languages used; whole segments are counted under English or the first language. */
+  /** What cleaning removed, in the languages used; whole segments are counted under `en` or `units`. */
   readonly filtered: readonly { readonly reason: string; readonly language: string; readonly count: number }[];
   readonly directions: readonly ({
     readonly direction: string;
@@ -82,7 +82,7 @@ export function corpusReport(encoded: EncodedCorpus): CorpusReport {
     groups: segments.groups,
     filtered: Object.keys(REASONS).flatMap((reason) =>
       Object.entries(corpus.filtered[reason] ?? {})
-        .filter(([language]) => language === "en" || languages.includes(language))
+        .filter(([language]) => ["en", WHOLE, ...languages].includes(language))
         .map(([language, count]) => ({ reason, language, count })),
     ),
     directions: directions.map(({ name, isZeroShot }, d) => ({

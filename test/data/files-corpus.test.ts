@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type DataOptions, loadTranslationData, type TranslationData } from "../../src/data/batches.ts";
 import { encodeSegments } from "../../src/data/encoded.ts";
 import { type FilesCorpus, openFiles } from "../../src/data/files-corpus.ts";
@@ -125,7 +126,7 @@ describe("a corpus of files", () => {
     const { filtered } = await openFiles(asked);
     const plain = (await openFiles(corpus())).filtered;
     expect(filtered).toMatchObject({
-      repeated: { en: 1 + (plain["repeated"]?.["en"] ?? 0) },
+      repeated: { units: 1 + (plain["repeated"]?.["units"] ?? 0) },
       ratio: { de: 1 },
       copied: { de: 1 },
       wordless: { en: 1 },
@@ -162,8 +163,75 @@ describe("a corpus of files", () => {
     }
     writeFileSync(cached, text);
     // The key is made of contents: what is renamed is the same corpus, what is changed another.
+    const { dataset } = await loadTranslationData(options({ corpus: asked }));
+    const renamed = write(folder, "renamed.tsv", readFileSync(file));
+    const entries = readdirSync(join(cache, "corpora"));
+    const again = await loadTranslationData(options({ corpus: { ...asked, files: [renamed] } }));
+    expect(again.dataset.hashes).toEqual(dataset.hashes);
+    expect(readdirSync(join(cache, "corpora"))).toEqual(entries);
+    rmSync(cached);
+    expect((await loadTranslationData(options({ corpus: asked }))).dataset.hashes).toEqual(dataset.hashes);
     writeFileSync(file, readFileSync(file, "utf8").replace("xba", "xbe"));
     expect((await segmentsOf(asked)).map(({ text }) => text)).not.toEqual(first.map(({ text }) => text));
+  });
+
+  test("removes what a killed process has left of preparing it, and nothing of a living one", async () => {
+    const left = (pid: number): string =>
+      join(cache, "corpora", `moses-0123456789abcdef.jsonl.${hostname()}.${pid}.pool`);
+    const [dead, living] = [left(2 ** 22 + 1), left(process.pid)]; // beyond the largest process id there is
+    for (const one of [dead, living]) writeFileSync(one, "half");
+    const file = write(
+      folder,
+      "killed.tsv",
+      sentences(400, 6, ["x", "y"])
+        .map((row) => row.join("\t"))
+        .join("\n"),
+    );
+    await openFiles(corpus({ files: [file], dev: 20, test: 20 }));
+    expect(existsSync(dead)).toBe(false);
+    expect(existsSync(living)).toBe(true);
+  });
+
+  test("stops where its progress is told to", async () => {
+    const file = write(
+      folder,
+      "stopped.tsv",
+      sentences(400, 7, ["x", "y"])
+        .map((row) => row.join("\t"))
+        .join("\n"),
+    );
+    const asked = corpus({ files: [file], dev: 20, test: 20 });
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => (time += 3000));
+    let time = 0;
+    try {
+      const stop = (): void => {
+        throw new Error("stopped");
+      };
+      await expect(openFiles(asked, stop)).rejects.toThrow("stopped");
+    } finally {
+      clock.mockRestore();
+    }
+    expect(readdirSync(join(cache, "corpora")).filter((name) => name.includes(`.${process.pid}.`))).toHaveLength(1); // above
+  });
+
+  test("without a dev pair that is short enough is refused before training", async () => {
+    const dev = write(folder, "long.tsv", `${"xba ".repeat(80)}.\t${"yba ".repeat(80)}.\n`);
+    await expect(loadTranslationData(options({ corpus: corpus({ dev: [dev] }), maxLength: 24 }))).rejects.toThrow(
+      "data.maxLength: expected dev pairs of at most 24 tokens in a direction that is trained, got none",
+    );
+  });
+
+  test("tells what it left out whatever languages are used", async () => {
+    const jsonl = write(
+      folder,
+      "twice.jsonl",
+      [...rows, ...rows].map(([de, en, fr]) => JSON.stringify({ translation: { de, en, fr } })).join("\n"),
+    );
+    const three = corpus({ reader: "jsonl", files: [jsonl], languages: ["de", "en", "fr"] });
+    const { report } = await loadTranslationData(options({ corpus: three, directions: ["en-fr"] }));
+    const repeated = report.filtered.find(({ reason }) => reason === "repeated");
+    expect(repeated).toMatchObject({ language: "units" });
+    expect(repeated!.count).toBeGreaterThanOrEqual(rows.length);
   });
 
   test("is divided alike when data is added", async () => {
@@ -242,7 +310,7 @@ test("near-copies are found exactly as by comparing every pair", () => {
 test("ids beyond the memory bound come back from a file as they do from memory", async () => {
   const data = await loadTranslationData(options());
   const { segments } = await openFiles(corpus());
-  const settings = { languages: ["de", "en"], longest: 15 };
+  const settings = { languages: ["de", "en"], longest: 15, hasNames: false };
   const inMemory = await encodeSegments(segments(), data.vocabulary, settings);
   // Enough for a chunk to be full: the same corpus many times over.
   async function* many(): AsyncGenerator<SplitSegment> {
