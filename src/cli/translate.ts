@@ -82,8 +82,22 @@ export const translate = verb({
             if (!quiet) for (const file of files) console.error(file);
           }
         };
-        const show = async (texts: readonly string[], where: (i: number) => string): Promise<void> => {
-          const found = await translateTexts(opened, texts, target, options, where);
+        /** Of lines blank ones stay blank, so that translations stand where their sources do. */
+        const show = async (
+          texts: readonly string[],
+          where: (i: number) => string,
+          blank: "refuse" | "keep" = "refuse",
+        ): Promise<void> => {
+          const asked = [...texts.keys()].filter((i) => blank === "refuse" || texts[i]!.trim() !== "");
+          const found: Translation[][] = texts.map(() => []);
+          const translated = await translateTexts(
+            opened,
+            asked.map((i) => texts[i]!),
+            target,
+            options,
+            (i) => where(asked[i]!),
+          );
+          for (const [i, at] of asked.entries()) found[at] = translated[i]!;
           if (attention !== undefined)
             await draw(
               texts,
@@ -91,6 +105,7 @@ export const translate = verb({
             );
           for (const [i, translations] of found.entries()) {
             if (json) console.log(JSON.stringify({ source: texts[i], to: target, translations }));
+            else if (!quiet && translations.length === 0) console.log("");
             else if (!quiet)
               for (const { text, score, isFinished } of translations)
                 console.log(
@@ -101,7 +116,7 @@ export const translate = verb({
         if (text.length > 0) await show(text, (i) => `text ${i + 1}`);
         else
           for await (const { lines, first } of batchesOf(linesOf(process.stdin)))
-            await show(lines, (i) => `stdin:${first + i}`);
+            await show(lines, (i) => `stdin:${first + i}`, "keep");
         return exitCodes.done;
       } finally {
         await opened.dispose();

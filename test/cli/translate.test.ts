@@ -59,15 +59,16 @@ test("the language asked for decides: its tag is another source", async () => {
 }, 60_000);
 
 test("every line of stdin gives one", () => {
-  const input = "Type expected.\r\nCannot find name '{0}'.\nType expected.\n";
+  const input = "Type expected.\r\nCannot find name '{0}'.\nType expected.\n\nType expected.\n";
   const { status, stdout } = spawnSync(process.execPath, [program, "translate", run, "--to", "fr", "--beam", "1"], {
     input,
     encoding: "utf8",
   });
   expect(status).toBe(0);
   const lines = stdout.split("\n").slice(0, -1);
-  expect(lines).toHaveLength(3);
+  expect(lines).toHaveLength(5);
   expect(lines[2]).toBe(lines[0]);
+  expect(lines.slice(3)).toEqual(["", lines[0]]); // a blank line stays blank
 }, 60_000);
 
 test("compare says of two evaluated runs whether their translations differ by more than chance", async () => {
