@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { UserError } from "../../src/errors.ts";
 import { useTemporaryCache } from "../data/temporary-cache.ts";
@@ -92,7 +93,7 @@ test.skipIf(!isMounted).each([48, 220])("a real disk of which %d KiB are left", 
     spawnSync(process.execPath, [bin, "train", file, ...overrides, "--out", disk], { encoding: "utf8" });
 
   const full = train();
-  expect(full.stderr).toMatch(
+  expect(stripVTControlCharacters(full.stderr)).toMatch(
     /^fathom: \S*\/disk\/\S+: (expected room to write it, but no space is left on its disk|.*ENOSPC)/m,
   );
   expect(full.status).toBe(2);
