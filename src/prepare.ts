@@ -136,10 +136,13 @@ export function checkpointAt(runDir: string, step: number | undefined, preferred
   return found.folder;
 }
 
-/** Refuses data, by their hashes, that are not those a run was begun with: files may have changed since, and it would go on with other
- *  sentences, or pieces of another meaning. */
-export function refuseOtherData(runDir: string, hashes: Readonly<Record<string, string>>): void {
-  const before = readRun(runDir)?.hashes ?? {};
+/** Refuses data, by their hashes, that are not those a run was begun with, as run.json or a checkpoint tells: files may have changed
+ *  since, and it would go on with other sentences, or pieces of another meaning. */
+export function refuseOtherData(
+  runDir: string,
+  hashes: Readonly<Record<string, string>>,
+  before: Readonly<Record<string, string>> = readRun(runDir)?.hashes ?? {},
+): void {
   for (const [name, hash] of Object.entries(hashes))
     if (before[name] !== undefined && before[name] !== hash)
       throw new UserError(

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { loadData } from "./build.ts";
 import type { RunConfig } from "./config/schema.ts";
 import type { ImageSplit } from "./data/images.ts";
+import { UserError } from "./errors.ts";
 import { evaluateMetrics, type Evaluated, metricDetails, metricRows, metricsNamed } from "./evaluate.ts";
 import { availableBytes, checkMemory, estimateMemory } from "./memory.ts";
 import { prepare, refuseOtherData } from "./prepare.ts";
@@ -25,6 +26,9 @@ import { findCheckpoint, resumeCheckpoint, saveCheckpoint, type TrainingState } 
 import { type Outcome, train, type Training } from "./train/trainer.ts";
 import type { CompiledProgram, Progress } from "./types.ts";
 
+/** What loading the data ends with where the signal came first. */
+class Stopped extends Error {}
+
 /** Trains the run of `config` in `runDir`, from its newest checkpoint if there is one, and leaves its files complete.
  *  On `signal` it saves a checkpoint and ends as `interrupted`. Once `lost` is aborted the run belongs to another process:
  *  it then throws the signal's reason before it writes anything more. */
@@ -45,7 +49,14 @@ export async function executeRun(
 ): Promise<Outcome> {
   const programBytes = residentBytes();
   let reached: Progress = { step: 0, steps: 0, loss: NaN, gradientNorm: NaN, stepsPerSecond: NaN, secondsLeft: NaN };
-  const data = await loadData(config, (doing) => options.onProgress({ ...reached, doing }));
+  const data = await loadData(config, (doing) => {
+    if (options.signal.aborted) throw new Stopped();
+    options.onProgress({ ...reached, doing });
+  }).catch((error: unknown) => {
+    if (error instanceof Stopped) return undefined;
+    throw error;
+  });
+  if (!data) return { status: "interrupted" };
   const { dataset } = data;
   const stillOurs = (): void => options.lost?.throwIfAborted();
   const memory = await estimateMemory(config, data, programBytes);
@@ -90,8 +101,16 @@ export async function executeRun(
     const residual = schemeRecord(config, parameters);
     if (findCheckpoint(runDir, "step")) refuseOtherData(runDir, dataset.hashes);
     stillOurs();
-    const verify = ({ events }: TrainingState): void => void (events && verifyEvents(runDir, events));
+    const verify = ({ step, events, hashes }: TrainingState): void => {
+      if (!events || !hashes)
+        throw new UserError(
+          `${runDir}: expected the checkpoint of step ${step} to tell of its events and data, got none; it is damaged`,
+        );
+      verifyEvents(runDir, events);
+    };
     const resumed = resumeCheckpoint(runDir, parameters, optimizers, verify, needed);
+    // What run.json tells is lost where that was damaged.
+    if (resumed) refuseOtherData(runDir, dataset.hashes, resumed.state.hashes);
     const start: TrainingState = resumed?.state ?? { step: 0, tokens: 0, seconds: 0, seed: config.seed, best: null };
     for (const { folder, reason } of resumed?.passedOver ?? [])
       options.say?.(`${reason}; passed over: it lies in ${folder} now, and the run goes on from step ${start.step}`);
@@ -138,7 +157,8 @@ export async function executeRun(
         stillOurs();
         recorder.sync(); // a checkpoint must not be ahead of the events it stands for
         const events = recorder.before(state.step);
-        saveCheckpoint(runDir, kind, { ...state, events }, parameters, optimizers, needed(state.step));
+        const whole = { ...state, events, hashes: dataset.hashes };
+        saveCheckpoint(runDir, kind, whole, parameters, optimizers, needed(state.step));
       },
       progress({ step, loss, gradientNorm }) {
         const stepsPerSecond = ((step - start.step) * 1000) / (performance.now() - began);
@@ -148,15 +168,18 @@ export async function executeRun(
       },
       ...(averaging && {
         average(state) {
-          averaged = averagedSteps(state.step, averaging);
-          if (averaged.length < averaging.count)
+          const due = averagedSteps(state.step, averaging);
+          if (due.length < averaging.count)
             options.say?.(
-              `averaged ${averaged.length} checkpoints of ${averaging.count}: training ended before there were more`,
+              `averaged ${due.length} checkpoints of ${averaging.count}: training ended before there were more`,
             );
-          const average = averageCheckpoints(runDir, averaged, parameters);
+          const average = averageCheckpoints(runDir, due, parameters);
+          averaged = average.steps;
+          for (const reason of average.leftOut)
+            options.say?.(`${reason}; left out of the average, which is that of the steps ${averaged.join(", ")}`);
           stillOurs();
-          saveCheckpoint(runDir, "average", state, average, optimizers);
-          return average;
+          saveCheckpoint(runDir, "average", state, average.parameters, optimizers);
+          return average.parameters;
         },
       }),
       async finish(row) {

@@ -33,8 +33,8 @@ export const train = verb({
     const { differences, originOf } = await import("../runs/origin.ts");
     const { readOrigin } = await import("../runs/run-folder.ts");
 
-    const { config, hasSweep } = loadRun(file, overrides, await loadRegistries());
-    const origin = readOrigin(file);
+    const { config, hasSweep, text } = loadRun(file, overrides, await loadRegistries());
+    const origin = readOrigin(file, text);
     const say = (text: string): void => void (quiet || json || console.error(text));
     if (hasSweep) say(`${file}: the sweep section is left aside; \`fathom sweep ${file}\` runs it`);
     if (estimate) {

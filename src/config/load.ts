@@ -20,6 +20,7 @@ const longestProblem = 2000;
 /** A file as an author wrote it, overrides applied. */
 interface Source {
   readonly file: string;
+  readonly text: string;
   readonly document: Document;
   readonly lines: LineCounter;
   readonly data: Record<string, unknown>;
@@ -27,16 +28,16 @@ interface Source {
   readonly overrides: ReadonlyMap<string, string>;
 }
 
-/** The one run of an experiment file; `hasSweep`: there is a `sweep` section, which was left aside. */
+/** The one run of an experiment file, and its text; `hasSweep`: there is a `sweep` section, which was left aside. */
 export function loadRun(
   file: string,
   overrides: readonly string[],
   names: Registries,
-): { config: RunConfig; hasSweep: boolean } {
+): { config: RunConfig; hasSweep: boolean; text: string } {
   const resolve = resolver(names);
   const source = read(file, overrides, resolve);
   const { sweep, ...input } = source.data;
-  return { config: orThrow(source, resolve.resolve(input)), hasSweep: sweep !== undefined };
+  return { config: orThrow(source, resolve.resolve(input)), hasSweep: sweep !== undefined, text: source.text };
 }
 
 /** All runs of an experiment file (one, where it has no `sweep`) and the experiment's name. */
@@ -78,7 +79,8 @@ function orThrow<T>(source: Source, result: Resolved<T>): T {
 }
 
 function read(file: string, overrides: readonly string[], { keys }: Resolver): Source {
-  const parsed = parseYaml(readText(file));
+  const text = readText(file);
+  const parsed = parseYaml(text);
   if (!parsed.ok)
     throw new UserError(
       parsed.problems
@@ -91,7 +93,14 @@ function read(file: string, overrides: readonly string[], { keys }: Resolver): S
     throw new UserError(
       `${file}: expected a mapping of configuration keys, got ${data === null ? "an empty file" : "something else"}`,
     );
-  const source = { file, document, lines, data: data as Record<string, unknown>, overrides: new Map<string, string>() };
+  const source = {
+    file,
+    text,
+    document,
+    lines,
+    data: data as Record<string, unknown>,
+    overrides: new Map<string, string>(),
+  };
   return overrides.reduce((s, override) => applyOverride(s, override, keys), source);
 }
 

@@ -28,7 +28,8 @@ const longestMessage = 200;
 /** The data of a YAML 1.2 text: mappings, lists, text, numbers, true, false and null. */
 export function parseYaml(text: string): ParsedYaml {
   const lines = new LineCounter();
-  for (let start = 0; start >= 0; start = text.indexOf("\n", start) + 1 || -1) lines.addNewLine(start);
+  lines.addNewLine(0);
+  for (let end = text.indexOf("\n"); end !== -1; end = text.indexOf("\n", end + 1)) lines.addNewLine(end + 1);
   const refuse = (found: readonly Found[]): ParsedYaml => ({
     ok: false,
     problems: found.map(({ offset, message }) => {

@@ -174,10 +174,10 @@ export function readConfig(runDir: string): RunConfig {
   throw damaged(path.length > 0 ? `${path.join(".")}: ${message}` : message);
 }
 
-/** The origin of a configuration file, by its comment or by the `run.json` that lies beside it; undefined where there is neither. A
- *  `UserError` as of `parseOrigin`. */
-export function readOrigin(file: string): Origin | undefined {
-  const told = parseOrigin(file, readFileSync(file, "utf8"));
+/** The origin of a configuration file of this `text`, by its comment or by the `run.json` that lies beside it; undefined where there
+ *  is neither. The file may be a pipe, which cannot be read twice. A `UserError` as of `parseOrigin`. */
+export function readOrigin(file: string, text: string): Origin | undefined {
+  const told = parseOrigin(file, text);
   if (told || basename(file) !== "config.yaml") return told;
   const record = readRun(dirname(file));
   return record && originOf(record);

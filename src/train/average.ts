@@ -1,7 +1,7 @@
 // Checkpoint averaging: the mean of the weights at the end of training (Vaswani et al. 2017, section 6.1).
 import { UserError } from "../errors.ts";
 import type { Parameter, Parameters } from "../stage.ts";
-import { checkpointsOf, loadCheckpoint } from "./checkpoint.ts";
+import { loadWeightsOf } from "./checkpoint.ts";
 import { normalizeVectors } from "./unit-norm.ts";
 
 /** Which checkpoints are averaged. */
@@ -21,53 +21,49 @@ export function averagedSteps(end: number, { count, checkpointEverySteps }: Aver
   return steps;
 }
 
+/** A mean of checkpoints. */
+export interface Averaged {
+  readonly parameters: Map<string, Parameter>;
+  /** Those that are in it. */
+  readonly steps: readonly number[];
+  /** What is wrong with each of the others. */
+  readonly leftOut: readonly string[];
+}
+
 /** The arithmetic mean of the parameters of the run's checkpoints at `steps`: summed in float64 from the oldest on, and rounded once
  *  to float32. Vectors of unit norm (`Parameter.unitNorm`) are scaled back to norm 1: the mean of points on a sphere lies within it,
  *  where the network has never been, and what is nearest to it on the sphere is the mean there (Mardia & Jupp 2000, Directional
- *  Statistics, section 2.2). `parameters` say which there are and are left alone. A `UserError` where a checkpoint is missing,
- *  damaged or another configuration's. */
-export function averageCheckpoints(
-  runDir: string,
-  steps: readonly number[],
-  parameters: Parameters,
-): Map<string, Parameter> {
+ *  Statistics, section 2.2). `parameters` say which there are and are left alone. Checkpoints that are missing or damaged are left
+ *  out: what was trained must not be lost for one of them. A `UserError` where none is left. */
+export function averageCheckpoints(runDir: string, steps: readonly number[], parameters: Parameters): Averaged {
   const average = new Map(
     [...parameters].map(([path, parameter]) => [path, { ...parameter, data: new Float32Array(parameter.data.length) }]),
   );
   const sums = new Map([...average].map(([path, { data }]) => [path, new Float64Array(data.length)]));
+  const taken: number[] = [];
+  const leftOut: string[] = [];
   for (const step of steps) {
-    loadWeights(checkpointOf(runDir, step), average);
+    try {
+      loadWeightsOf(runDir, step, average);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      leftOut.push(error.message);
+      continue;
+    }
+    taken.push(step);
     for (const [path, { data }] of average) {
       const sum = sums.get(path)!;
       for (let i = 0; i < sum.length; i++) sum[i]! += data[i]!;
     }
   }
+  if (taken.length === 0)
+    throw new UserError(
+      `${leftOut.join("\n")}\nno checkpoint is left that train.averageCheckpoints could average; run it again with --afresh`,
+    );
   for (const [path, parameter] of average) {
     const sum = sums.get(path)!;
-    for (let i = 0; i < sum.length; i++) parameter.data[i] = sum[i]! / steps.length;
+    for (let i = 0; i < sum.length; i++) parameter.data[i] = sum[i]! / taken.length;
     normalizeVectors(parameter);
   }
-  return average;
-}
-
-function loadWeights(checkpoint: string, into: Parameters): void {
-  try {
-    loadCheckpoint(checkpoint, into);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    throw new UserError(`${error.message}; train.averageCheckpoints averages it: run it again with --afresh`, {
-      cause: error,
-    });
-  }
-}
-
-/** The best checkpoint of the same step would do as well: its weights are the same. */
-function checkpointOf(runDir: string, step: number): string {
-  const kept = checkpointsOf(runDir);
-  const found = kept.findLast((one) => one.step === step);
-  if (found) return found.folder;
-  throw new UserError(
-    `${runDir}: expected a checkpoint of step ${step}, which train.averageCheckpoints averages, got those of ` +
-      `${[...new Set(kept.map((one) => one.step))].join(", ") || "no step"}; run it again with --afresh`,
-  );
+  return { parameters: average, steps: taken, leftOut };
 }

@@ -32,9 +32,10 @@ export interface TrainingState {
   readonly seed: number;
   /** Lowest dev loss so far and its step, if there has been an evaluation. */
   readonly best: { readonly step: number; readonly loss: number } | null;
-  /** Of the run's events those of the steps before this one: how many bytes they are, and their SHA-256. Checkpoints of earlier
-   *  versions lack it, and averages do. */
+  /** Of the run's events those of the steps before this one: how many bytes they are, and their SHA-256. A start has none. */
   readonly events?: { readonly bytes: number; readonly sha256: string } | undefined;
+  /** SHA-256 of data and vocabulary by name, as `Dataset.hashes`. A start has none. */
+  readonly hashes?: Readonly<Record<string, string>> | undefined;
 }
 
 /** `step`: everything, to go on from; `best`: the weights of the lowest dev loss; `average`: the mean of several steps' weights. */
@@ -52,11 +53,11 @@ const keptSteps = 2;
 const weightsFile = "weights.safetensors";
 const optimizerFile = "optimizer.safetensors";
 const stateFile = "state.json";
-/** The SHA-256 of the others, as `sha256sum` writes and checks them. Checkpoints of earlier versions have none. */
+/** The SHA-256 of the others, as `sha256sum` writes and checks them. */
 const sumsFile = "SHA256SUMS";
 
-/** Writes a checkpoint aside, syncs and renames it, then drops older ones of its kind, but for those of the steps `needed`. All but
- *  `step` checkpoints hold the weights alone. */
+/** Writes a checkpoint aside, syncs and renames it, then drops older ones of its kind, but for the `step` checkpoints of the steps
+ *  `needed`. All but `step` checkpoints hold the weights alone. */
 export function saveCheckpoint(
   runDir: string,
   kind: CheckpointKind,
@@ -101,12 +102,14 @@ export function saveCheckpoint(
   dropOlder(folder, kind, name, needed);
 }
 
-/** Removes the checkpoints that `name`, the newest of its kind, makes superfluous, but for those of the steps `needed`. */
+/** Removes the checkpoints that `name`, the newest of its kind, makes superfluous, but for `step` ones of the steps `needed`. */
 function dropOlder(folder: string, kind: CheckpointKind, name: string, needed: readonly number[]): void {
   const others = checkpointNames(folder, kind).filter((other) => other !== name);
-  const older = kind === "step" ? others.slice(0, Math.max(0, others.length + 1 - keptSteps)) : others;
-  for (const old of older.filter((other) => !needed.includes(stepOf(other))))
-    rmSync(join(folder, old), { recursive: true, force: true });
+  const older =
+    kind === "step"
+      ? others.slice(0, Math.max(0, others.length + 1 - keptSteps)).filter((other) => !needed.includes(stepOf(other)))
+      : others;
+  for (const old of older) rmSync(join(folder, old), { recursive: true, force: true });
 }
 
 /** Folder of the newest checkpoint of a run that is not after step `until`, or of its best, or its average; undefined where there
@@ -138,6 +141,25 @@ export function loadCheckpoint(
   }
 }
 
+/** Reads the weights of a run's step from its checkpoint or, where that is damaged, from the best one of the same step, which has
+ *  the same. Throws a `UserError` where neither is whole, which says of each what is wrong with it and leaves the repair to its
+ *  caller. */
+export function loadWeightsOf(runDir: string, step: number, parameters: ReadonlyMap<string, Parameter>): void {
+  const reasons: string[] = [];
+  for (const { folder } of checkpointsOf(runDir)
+    .filter((one) => one.step === step)
+    .reverse()) {
+    try {
+      readCheckpoint(folder, parameters, undefined);
+      return;
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      reasons.push(error.message);
+    }
+  }
+  throw new UserError(reasons.join("; ") || `${folderOf(runDir)}: expected a checkpoint of step ${step}, got none`);
+}
+
 /** Where a run goes on. */
 export interface Resumed {
   readonly state: TrainingState;
@@ -146,8 +168,9 @@ export interface Resumed {
 }
 
 /** Reads the newest step checkpoint of a run that is whole; undefined where there is none at all. `verify` throws a `UserError` where
- *  the run cannot go on from a state; `needed` as in `saveCheckpoint`. Newer ones that are damaged are set aside as `damaged-step-...`, so that they count no more.
- *  Throws a `UserError` that names all of them where none is whole: to start over is for its owner to decide. */
+ *  the run cannot go on from a state; `needed` as in `saveCheckpoint`. Newer ones that are damaged are set aside as
+ *  `damaged-step-...`, so that they count no more. Throws a `UserError` that names all of them where none is whole: to start over
+ *  is for its owner to decide. */
 export function resumeCheckpoint(
   runDir: string,
   parameters: ReadonlyMap<string, Parameter>,
@@ -192,9 +215,9 @@ function readCheckpoint(
 ): TrainingState {
   const sums = readSums(checkpoint);
   const read = (name: string): Buffer => {
-    if (sums && !sums.has(name))
+    if (!sums.has(name))
       throw new UserError(`${join(checkpoint, sumsFile)}: expected a line about ${name}, got none: it is damaged`);
-    return readPart(join(checkpoint, name), sums?.get(name));
+    return readPart(join(checkpoint, name), sums.get(name));
   };
   const state = parseState(read(stateFile), checkpoint);
   verify(state);
@@ -220,10 +243,9 @@ function readCheckpoint(
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
-/** The SHA-256 of a checkpoint's files by name; undefined where an earlier version has written it, which kept none. */
-function readSums(checkpoint: string): ReadonlyMap<string, string> | undefined {
+/** The SHA-256 of a checkpoint's files by name. */
+function readSums(checkpoint: string): ReadonlyMap<string, string> {
   const file = join(checkpoint, sumsFile);
-  if (!list(checkpoint).includes(sumsFile)) return undefined;
   const lines = readPart(file, undefined)
     .toString("utf8")
     .split(/(?<=\n)/);
@@ -268,6 +290,7 @@ const stateSchema = z.object({
   seed: z.int().min(0),
   best: z.object({ step: z.int().min(0), loss: z.number() }).nullable(),
   events: z.object({ bytes: z.int().min(0), sha256: z.string() }).optional(),
+  hashes: z.record(z.string(), z.string()).optional(),
 });
 
 function parseState(bytes: Buffer, checkpoint: string): TrainingState {

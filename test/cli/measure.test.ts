@@ -8,6 +8,7 @@ import * as instruments from "../../src/instruments/index.ts";
 import type { Instrument } from "../../src/instruments/instrument.ts";
 import { members, type Member } from "../../src/registry.ts";
 import { readMetrics } from "../../src/runs/tables.ts";
+import { rewriteSums } from "../train/sums.ts";
 import { fathom } from "./capture.ts";
 
 /** The instrument that Ctrl-C comes upon, when it has begun. */
@@ -189,7 +190,7 @@ describe("fathom measure", () => {
     for (let at = start; at < bytes.length; at += 4) bytes.writeFloatLE(NaN, at);
     for (const name of readdirSync(join(broken, "checkpoints")).filter((name) => name.endsWith("20"))) {
       writeFileSync(join(broken, "checkpoints", name, "weights.safetensors"), bytes);
-      rmSync(join(broken, "checkpoints", name, "SHA256SUMS")); // by which they would count as damaged
+      rewriteSums(join(broken, "checkpoints", name));
     }
     const { code, stdout } = await fathom("measure", broken, "--batches", "1");
     expect(code).toBe(0);

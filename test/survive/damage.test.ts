@@ -9,6 +9,7 @@ import { openTranslator } from "../../src/translate.ts";
 import { fathom } from "../cli/capture.ts";
 import { useTemporaryCache } from "../data/temporary-cache.ts";
 import { scratch } from "../runs/folder.ts";
+import { rewriteSums } from "../train/sums.ts";
 import { failAt } from "./file-system.mjs";
 import { go, results, runOf, writeConfigs } from "./tiny.ts";
 
@@ -61,8 +62,6 @@ describe("a damaged checkpoint is passed over, named, for the one before it, and
   test.each(parts.flatMap((part) => Object.keys(damages).map((damage) => [part, damage] as const)))(
     "%s: %s",
     async (part, damage) => {
-      // Without it nothing tells of the others' bits: so were the checkpoints of earlier versions.
-      if (part === "SHA256SUMS" && damage === "no such file") return;
       const { out, runDir } = copy();
       damages[damage]!(join(runDir, newest, part));
       const lines: string[] = [];
@@ -104,20 +103,24 @@ test("a checkpoint that says it is of another step is passed over: somebody has 
   expect(lines[0]).toMatch(/expected the state of step 3, as step-00000003 says, got that of step 2; passed over/);
 });
 
-test("a checkpoint of an earlier version, without checksums, is still read", async () => {
+/** Changes what a checkpoint's state.json says, checksum and all. */
+function changeState(checkpoint: string, change: Record<string, unknown>): void {
+  const file = join(checkpoint, "state.json");
+  const state = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+  writeFileSync(file, JSON.stringify({ ...state, ...change }));
+  rewriteSums(checkpoint);
+}
+
+test.each(["events", "hashes"])("a checkpoint that does not tell of its %s is passed over", async (key) => {
   const { out, runDir } = copy();
-  for (const checkpoint of [newest, earlier]) {
-    rmSync(join(runDir, checkpoint, "SHA256SUMS"));
-    const file = join(runDir, checkpoint, "state.json");
-    const state = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
-    writeFileSync(file, JSON.stringify({ ...state, events: undefined }));
-  }
+  changeState(join(runDir, newest), { [key]: undefined });
   const lines: string[] = [];
   await go(out, run, lines);
-  expect(lines).toEqual([]);
-  const { "step-00000004/weights.safetensors": weights, ...tables } = results(runDir);
-  expect(weights).toBe(whole["step-00000004/weights.safetensors"]);
-  expect(tables).toMatchObject({ metrics: whole["metrics"], layers: whole["layers"] });
+  expect(lines).toEqual([
+    expect.stringMatching(/expected the checkpoint of step 4 to tell of its events and data, got none; .* passed over/),
+  ]);
+  rmSync(join(runDir, "checkpoints/damaged-step-00000004"), { recursive: true });
+  expect(results(runDir)).toEqual(whole);
 });
 
 describe("events", () => {
@@ -266,4 +269,23 @@ test("data that changed since a run began is not trained on", async () => {
   await expect(go(out, run)).rejects.toThrow(UserError);
   await expect(go(out, run)).rejects.toThrow(/expected the data that the run was begun with \(SHA-256 000000000000\)/);
   expect(existsSync(join(runDir, "metrics.csv"))).toBe(false);
+});
+
+test("data that changed since a run began is not trained on where run.json was damaged either, and no checkpoint is passed over", async () => {
+  const { out, runDir } = copy();
+  changeState(join(runDir, newest), { hashes: { data: "0".repeat(64) } });
+  truncateSync(join(runDir, "run.json"), 0);
+  const other = /expected the data that the run was begun with \(SHA-256 000000000000\), got another/;
+  await expect(go(out, run)).rejects.toThrow(UserError);
+  await expect(go(out, run)).rejects.toThrow(other); // what the first attempt wrote to run.json changes nothing
+  expect(existsSync(join(runDir, "metrics.csv"))).toBe(false);
+  expect(existsSync(join(runDir, newest))).toBe(true);
+});
+
+test("a run that was begun with other data and has no checkpoint starts with those that are there", async () => {
+  const { out, runDir } = copy();
+  rmSync(join(runDir, "checkpoints"), { recursive: true });
+  updateRun(runDir, { hashes: { data: "0".repeat(64) } });
+  await go(out, run);
+  expect(results(runDir)).toEqual(whole);
 });

@@ -45,22 +45,16 @@ describe("a mean", () => {
     path,
     { path, shape, init: { kind: "constant", value: 0 }, data: Float32Array.from(data), ...rest },
   ];
+  const start = { step: 0, tokens: 0, seconds: 0, seed: 1, best: null };
   const save = (runDir: string, step: number, ...parameters: [string, Parameter][]): void =>
-    saveCheckpoint(
-      runDir,
-      "step",
-      { step, tokens: 0, seconds: 0, seed: 1, best: null },
-      new Map(parameters),
-      new Map(),
-      [1, 2, 3, 4],
-    );
+    saveCheckpoint(runDir, "step", { ...start, step }, new Map(parameters), new Map(), [1, 2, 3, 4]);
 
   test("is that of the numbers, rounded once, and leaves the parameters as they are", () => {
     const run = scratch();
     // In float32, 2^24 + 1 is 2^24: a sum in it would lose the ones.
     for (const [step, x] of [2 ** 24, 1, 1, 2].entries()) save(run, step + 1, of("a", [2], [x, step]));
     const now = new Map([of("a", [2], [7, 7])]);
-    expect([...averageCheckpoints(run, [1, 2, 3, 4], now).get("a")!.data]).toEqual([2 ** 22 + 1, 1.5]);
+    expect([...averageCheckpoints(run, [1, 2, 3, 4], now).parameters.get("a")!.data]).toEqual([2 ** 22 + 1, 1.5]);
     expect([...now.get("a")!.data]).toEqual([7, 7]);
   });
 
@@ -69,28 +63,48 @@ describe("a mean", () => {
     const unit = { unitNorm: 1 } as const;
     save(run, 1, of("a", [2, 2], [1, 0, 0, 1], unit));
     save(run, 2, of("a", [2, 2], [0, 1, 0, 1], unit));
-    const { data } = averageCheckpoints(run, [1, 2], new Map([of("a", [2, 2], [1, 0, 1, 0], unit)])).get("a")!;
+    const now = new Map([of("a", [2, 2], [1, 0, 1, 0], unit)]);
+    const { data } = averageCheckpoints(run, [1, 2], now).parameters.get("a")!;
     for (const [i, wanted] of [Math.SQRT1_2, Math.SQRT1_2, 0, 1].entries()) expect(data[i]).toBeCloseTo(wanted, 7);
   });
 
-  test("with a damaged checkpoint is refused, by the name of its file", () => {
+  const half = (runDir: string, name: string): void =>
+    writeFileSync(join(runDir, "checkpoints", name, "weights.safetensors"), "half");
+
+  test("without a damaged and a missing checkpoint is that of the others, and says what is wrong with each", () => {
     const run = scratch();
-    save(run, 2, of("a", [1], [1]));
-    save(run, 4, of("a", [1], [1]));
-    writeFileSync(join(run, "checkpoints/step-00000002/weights.safetensors"), "half");
-    const average = () => averageCheckpoints(run, [2, 4], new Map([of("a", [1], [1])]));
-    expect(average).toThrow(UserError);
-    expect(average).toThrow(/step-00000002\/weights\.safetensors: .*run it again with --afresh/s);
+    for (const step of [1, 2, 4]) save(run, step, of("a", [1], [step]));
+    half(run, "step-00000002");
+    const { parameters, steps, leftOut } = averageCheckpoints(run, [1, 2, 3, 4], new Map([of("a", [1], [7])]));
+    expect([...parameters.get("a")!.data]).toEqual([2.5]);
+    expect(steps).toEqual([1, 4]);
+    expect(leftOut).toEqual([
+      expect.stringMatching(/step-00000002\/weights\.safetensors: expected .*: it is damaged$/),
+      expect.stringMatching(/checkpoints: expected a checkpoint of step 3, got none$/),
+    ]);
   });
 
-  test("with a checkpoint missing is refused, and says which there are", () => {
+  test("takes the best checkpoint of a step instead of a damaged one: its weights are the same", () => {
     const run = scratch();
-    save(run, 2, of("a", [1], [1]));
+    for (const step of [1, 2]) save(run, step, of("a", [1], [step]));
+    saveCheckpoint(run, "best", { ...start, step: 1 }, new Map([of("a", [1], [1])]), new Map());
+    half(run, "step-00000001");
+    const { parameters, ...rest } = averageCheckpoints(run, [1, 2], new Map([of("a", [1], [7])]));
+    expect([...parameters.get("a")!.data]).toEqual([1.5]);
+    expect(rest).toEqual({ steps: [1, 2], leftOut: [] });
+  });
+
+  test("of nothing but damaged checkpoints is refused, by their names and with one repair", () => {
+    const run = scratch();
+    for (const step of [2, 4]) save(run, step, of("a", [1], [1]));
+    half(run, "step-00000002");
+    half(run, "step-00000004");
     const average = () => averageCheckpoints(run, [2, 4], new Map([of("a", [1], [1])]));
     expect(average).toThrow(UserError);
     expect(average).toThrow(
-      /expected a checkpoint of step 4, which train\.averageCheckpoints averages, got those of 2/,
+      /step-00000002\/weights\.safetensors: .*step-00000004\/weights\.safetensors: .*run it again with --afresh$/s,
     );
+    expect(average).not.toThrow(/restore/);
   });
 });
 
@@ -165,6 +179,21 @@ describe("a run", () => {
     expect(existsSync(torn)).toBe(false);
     expect(averageOf(run)).toEqual(averageOf(whole));
     expect(tables(run)).toEqual(tables(whole));
+  }, 60_000);
+
+  test("of which a checkpoint was damaged meanwhile averages the others, says so and notes which", async () => {
+    const run = await freshRun(...overrides);
+    expect(await go(run, overrides, (step, stop) => step === 11 && stop())).toEqual({ status: "interrupted" });
+    // Step 6 is evaluated: its best checkpoint would stand in.
+    for (const name of readdirSync(join(run, "checkpoints")).filter((one) => one.endsWith("06")))
+      writeFileSync(weights(run, name), "half");
+    const lines: string[] = [];
+    expect(await go(run, overrides, undefined, lines)).toEqual({ status: "done" });
+    expect(lines.at(-1)).toMatch(
+      /step-00000006\/weights\.safetensors: expected .*; left out of the average, which is that of the steps 9, 12, 13$/,
+    );
+    expect(readRun(run)!.details["averagedSteps"]).toEqual([9, 12, 13]);
+    expect(readFileSync(weights(run, "step-00000013"))).toEqual(readFileSync(weights(whole, "step-00000013")));
   }, 60_000);
 
   test("that stops early averages those before its end, and says where they are fewer", async () => {

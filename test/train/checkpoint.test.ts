@@ -67,6 +67,13 @@ test("the last two steps and the last best are kept, apart from each other", () 
   expect(findCheckpoint(run, "best")).toMatch(/best-step-00000005$/);
 });
 
+test("of the steps that are needed the step checkpoints are kept, and no older best one", () => {
+  for (const step of [2, 4, 6, 8])
+    for (const kind of ["best", "step"] as const)
+      saveCheckpoint(run, kind, stateAt(step), parameters, optimizers, [2, 4, 6, 8]);
+  expect(names()).toEqual(["best-step-00000008", ...[2, 4, 6, 8].map((step) => `step-0000000${step}`)]);
+});
+
 test("a best checkpoint holds the weights alone", () => {
   save(3, "best");
   expect(readdirSync(findCheckpoint(run, "best")!).sort()).toEqual(["SHA256SUMS", "state.json", "weights.safetensors"]);
@@ -106,7 +113,7 @@ test.each([
   expect(load).toThrow(join(checkpoint, "weights.safetensors"));
 });
 
-test.each(["weights.safetensors", "optimizer.safetensors", "state.json"])(
+test.each(["weights.safetensors", "optimizer.safetensors", "state.json", "SHA256SUMS"])(
   "a damaged or missing %s is named",
   (name) => {
     save(3);

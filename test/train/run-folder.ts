@@ -21,16 +21,18 @@ export async function freshRun(...overrides: string[]): Promise<string> {
   return runDir;
 }
 
-/** Runs (or goes on with) the run in `runDir`; `afterStep` may stop it by aborting or throwing. */
+/** Runs (or goes on with) the run in `runDir`; `afterStep` may stop it by aborting or throwing. `lines` takes what it says. */
 export async function go(
   runDir: string,
   overrides: readonly string[],
   afterStep: (step: number, stop: () => void) => void = () => {},
+  lines: string[] = [],
 ): Promise<Outcome> {
   const { config } = loadRun(debugConfig, overrides, await loadRegistries());
   const controller = new AbortController();
   return executeRun(config, runDir, {
     signal: controller.signal,
+    say: (line) => void lines.push(line),
     onProgress: ({ step }) => afterStep(step, () => controller.abort()),
   });
 }
