@@ -1,6 +1,7 @@
 // Two processes that are started on the same run: one works, the other says so.
 import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { beforeAll, expect, test } from "vitest";
 import { runOne } from "../../src/cli/run-one.ts";
 import { readRun } from "../../src/runs/run-folder.ts";
@@ -36,7 +37,7 @@ test("a process on whose run another one works says so, with exit code 75, and l
     say: () => {},
   });
   expect(other?.status, other?.stderr).toBe(75);
-  expect(other!.stderr).toMatch(
+  expect(stripVTControlCharacters(other!.stderr)).toMatch(
     /^fathom: .*: another process works on this run; wait for it, or stop it and try again$/m,
   );
   expect(readRun(runDir)).toMatchObject({ status: "done", attempts: 1 });
