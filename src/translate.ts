@@ -1,10 +1,10 @@
 // What `fathom translate` does: texts through a trained transformer, from a run's folder alone. Neither the corpus nor the
 // trainer is needed: the vocabulary lies beside the configuration.
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { transformerOptions, translationOf } from "./build.ts";
 import { beginOf, type LanguageTag, sourceOf } from "./data/batches.ts";
+import { sha256 } from "./data/cache.ts";
 import { normalise } from "./data/text.ts";
 import { BOS, PAD, readVocabulary, type Vocabulary } from "./data/vocabulary.ts";
 import { type Hypothesis, type SearchOptions, translate, type Translator } from "./decode.ts";
@@ -76,7 +76,7 @@ function vocabularyOf(runDir: string): Vocabulary {
     throw new UserError(`${file}: expected the run's vocabulary, got ${messageOf(error)}; run it again`);
   }
   const expected = readRun(runDir)?.hashes["vocabulary"];
-  const found = createHash("sha256").update(json).digest("hex");
+  const found = sha256(json);
   if (expected !== undefined && found !== expected)
     throw new UserError(
       `${file}: expected the vocabulary that the run was trained with (SHA-256 ${expected.slice(0, 12)}), got another ` +

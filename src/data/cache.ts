@@ -48,7 +48,7 @@ export async function cachedFile(
 ): Promise<Uint8Array> {
   const file = path.join(cacheDirectory(), name);
   const found = await readIfPresent(file);
-  if (found !== undefined) return isWhole(found) ? found : refuse(file);
+  if (found !== undefined) return isWhole(found) ? found : refuseCached(file);
   const content = await make();
   assert(isWhole(content), `${name} was made with SHA-256 ${sha256(content)}, which does not fit`);
   await store(file, content);
@@ -95,12 +95,13 @@ const head = (hash: string): string => `{"sha256":"${hash}","content":`;
 function verified(file: string, found: string): string {
   const content = found.slice(head("0".repeat(64)).length, -2);
   if (found === `${head(sha256(content))}${content}}\n`) return content;
-  return refuse(file);
+  return refuseCached(file);
 }
 
-function refuse(file: string): never {
+/** Refuses a file of the cache, `what` it is, that is not as it was written. */
+export function refuseCached(file: string, what = "the cached file"): never {
   throw new UserError(
-    `${file}: expected the cached file as it was written, got content that does not fit its SHA-256 ` +
+    `${file}: expected ${what} as it was written, got content that does not fit its SHA-256 ` +
       `(truncated or changed); delete the file and run again`,
   );
 }

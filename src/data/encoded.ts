@@ -1,7 +1,7 @@
 // A corpus as ids, in one pass over it: what training reads. Ids lie in memory up to a bound and in a temporary file
 // beyond it; what stays in memory of every segment is its split, where its ids begin, and their number by language.
 
-import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { withRoom } from "../folders.ts";
@@ -167,12 +167,7 @@ function idStore(
   let length = 0;
   let file: number | undefined;
   const bytesOf = (ids: Ids): Uint8Array => new Uint8Array(ids.buffer, ids.byteOffset, ids.byteLength);
-  const write = (ids: Ids): void => {
-    const bytes = bytesOf(ids);
-    withRoom(FILE_OF_IDS, () => {
-      for (let at = 0; at < bytes.length;) at += writeSync(file!, bytes, at);
-    });
-  };
+  const write = (ids: Ids): void => withRoom(FILE_OF_IDS, () => writeFileSync(file!, bytesOf(ids)));
   const close = (): void => {
     const full = chunk.subarray(0, filled);
     if (file !== undefined) write(full);

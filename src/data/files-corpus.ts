@@ -15,7 +15,7 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
@@ -23,7 +23,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { withRoom } from "../folders.ts";
 import { lookup } from "../registry.ts";
-import { folderForWriting, sha256 } from "./cache.ts";
+import { folderForWriting, refuseCached, sha256 } from "./cache.ts";
 import type { OpenCorpus } from "./prepared.ts";
 import { bytesOf } from "./readers/bytes.ts";
 import * as readers from "./readers/index.ts";
@@ -84,9 +84,8 @@ export async function openFiles(corpus: FilesCorpus, say: Say = () => {}): Promi
   const file = path.join(folderForWriting("corpora"), `${reader.name}-${key.slice(0, 16)}.jsonl`);
   if (!statSync(file, { throwIfNoEntry: false })) await prepareInto(file, reader, corpus, say);
   const { filtered, trainingSegments } = readTrailer(file);
-  const label = Array.isArray(corpus.files) ? corpus.files : Object.values(corpus.files);
   return {
-    name: label.join(", "),
+    name: Object.values(corpus.files).join(", "),
     languages: [...corpus.languages].sort(),
     filtered,
     trainingSegments,
@@ -361,9 +360,7 @@ function lineWriter(file: string): LineWriter {
   const flush = (): void => {
     const bytes = Buffer.from(lines);
     hash.update(bytes);
-    withRoom(file, () => {
-      for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at);
-    });
+    withRoom(file, () => writeFileSync(fd, bytes));
     [lines, length] = ["", 0];
   };
   return {
@@ -408,12 +405,7 @@ const trailerSchema = z.object({
   sha256: z.string(),
 });
 
-const refuse = (file: string): never => {
-  throw new UserError(
-    `${file}: expected a prepared corpus as it was written, got content that does not fit its SHA-256 ` +
-      `(truncated or changed); delete the file and run again`,
-  );
-};
+const refuse = (file: string): never => refuseCached(file, "a prepared corpus");
 
 /** The last line of a prepared corpus. */
 function readTrailer(file: string): z.output<typeof trailerSchema> {
