@@ -74,8 +74,11 @@ interface View {
   scalar(name: string): number | undefined;
 }
 
-/** A rule turns a node into one that does more, and names the producers it has swallowed. */
-type Rule = (node: Node, view: View) => { node: Node; swallowed: readonly string[] } | undefined;
+/** A rule turns a node into one that does more, and names the producers it has swallowed; it may have changed one of those that stay. */
+type Rule = (
+  node: Node,
+  view: View,
+) => { readonly node: Node; readonly swallowed: readonly string[]; readonly changed?: Node } | undefined;
 
 /** Whether `node` has the shape of the value `name` it would be fused with: broadcasting may have made it larger. */
 const keepsShape = (node: Node, name: string, view: View): boolean =>
@@ -134,7 +137,23 @@ const squareIntoSum: Rule = (node, view) => {
   return { node: { ...node, op: "ReduceSumSquare", inputs }, swallowed: [node.inputs[0]!] };
 };
 
-const rules: readonly Rule[] = [transposeIntoGemm, biasIntoGemm, scaleIntoProduct, squareIntoSum];
+/** Relu(Reshape(Gemm(A, B, bias))) becomes Reshape(FusedGemm(A, B, bias)), which applies it to what it has just written. */
+const reluIntoGemm: Rule = (node, view) => {
+  const [input] = node.inputs;
+  const reshape = node.op === "Relu" ? view.producer(input!) : undefined;
+  if (reshape?.op !== "Reshape" || !view.isPrivate(input!)) return undefined;
+  const [name, shape] = reshape.inputs;
+  const gemm = view.producer(name!);
+  if (gemm?.op !== "Gemm" || !view.isPrivate(name!)) return undefined;
+  const attributes = { ...gemm.attributes, activation: "Relu" };
+  return {
+    node: { ...reshape, inputs: [name!, shape!], outputs: node.outputs },
+    swallowed: [input!],
+    changed: { ...gemm, op: "FusedGemm", domain: "com.microsoft", attributes },
+  };
+};
+
+const rules: readonly Rule[] = [transposeIntoGemm, biasIntoGemm, scaleIntoProduct, squareIntoSum, reluIntoGemm];
 
 /** Fuses neighbouring nodes into one where the value in between has no other reader and is not in `kept` (outputs of the
  *  graph): transposes, biases and scalar factors into matrix products, squares into sums. */
@@ -158,6 +177,7 @@ export function fuseNodes(graph: Graph, kept: ReadonlySet<string>): Node[] {
       if (!fused) continue;
       node = fused.node;
       for (const name of fused.swallowed) rewritten.delete(name);
+      if (fused.changed) rewritten.set(fused.changed.outputs[0]!, fused.changed);
     }
     rewritten.set(node.outputs[0]!, node);
   }

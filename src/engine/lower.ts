@@ -33,6 +33,13 @@ const fusedMatMul: Lowering = ({ inputs, outputs, attributes }, w) => {
   else w.node("Mul", [w.node("MatMul", [a!, b!], shape), w.scalar(alpha)], shape, { outputs });
 };
 
+/** FusedGemm: a Gemm, and the activation of its result, of which only ReLU is used. */
+const fusedGemm: Lowering = ({ inputs, outputs, attributes: given }, w) => {
+  const { shape } = w.info(outputs[0]!);
+  const attributes = Object.fromEntries(Object.entries(given).filter(([name]) => name !== "activation"));
+  w.node("Relu", [w.node("Gemm", inputs, shape, { attributes })], shape, { outputs });
+};
+
 /** softplus(x) = max(x, 0) + log(1 + exp(-|x|)). Below x = -17 that is 0 in float32, where the true value is under
  *  4.2e-8. */
 const softplus: Lowering = ({ inputs, outputs }, w) => {
@@ -83,6 +90,7 @@ const layerNormalization: Lowering = ({ inputs: [x, gain, bias], outputs, attrib
 
 const lowerings = {
   Conv: convolution,
+  FusedGemm: fusedGemm,
   FusedMatMul: fusedMatMul,
   LayerNormalization: layerNormalization,
   Softplus: softplus,

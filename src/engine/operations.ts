@@ -668,6 +668,7 @@ const own: Readonly<Record<Exclude<keyof typeof ops, "scatterRows">, Cases>> = {
     "an example all masked": forwardOnly(attention([2, 1, 2, 3, 2], [3, 0])),
     "one query, one key": attention([1, 1, 1, 1, 3], [1]),
     "large logits": attention([1, 2, 3, 4, 4], [4], { scale: 3 }),
+    "large logits behind a mask": attention([2, 2, 3, 5, 4], [4, 2], { scale: 4 }),
     "no examples": attention([0, 2, 3, 5, 4], []),
   },
   attentionScores: { "two heads": scored(ops.attentionScores, (row) => row) },

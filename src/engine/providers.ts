@@ -29,7 +29,7 @@ export const providers: readonly Provider[] = [
   {
     name: "cuda",
     summary: "NVIDIA GPUs, with CUDA, cuDNN and provider libraries that are downloaded",
-    lowered: ["FusedMatMul"],
+    lowered: ["FusedGemm", "FusedMatMul"],
     halts: false,
     advice:
       "comes with `ONNXRUNTIME_NODE_INSTALL=1 node node_modules/onnxruntime-node/script/install.js`, which downloads it from " +
@@ -38,7 +38,7 @@ export const providers: readonly Provider[] = [
   {
     name: "webgpu",
     summary: "GPUs through Vulkan, Direct3D 12 or Metal; experimental in the runtime",
-    lowered: ["Conv", "FusedMatMul", "LayerNormalization", "Softplus"],
+    lowered: ["Conv", "FusedGemm", "FusedMatMul", "LayerNormalization", "Softplus"],
     halts: false,
     library: "libvulkan.so.1",
     advice:

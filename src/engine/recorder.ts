@@ -103,6 +103,13 @@ export class Recorder extends tf.KernelBackend {
     return { dataId, shape: [...shape], dtype: dtype as "float32" };
   }
 
+  /** A tensor of literal numbers as they are. */
+  literal(values: Float32Array, shape: readonly number[]): TensorInfo {
+    const dataId = {};
+    this.#data.set(dataId, { values, shape: [...shape], dtype: "float32" });
+    return { dataId, shape: [...shape], dtype: "float32" };
+  }
+
   scalar(value: number): string {
     return this.#intern(`f${value}`, { shape: [], dtype: "float32", data: Float32Array.of(value) });
   }
@@ -124,7 +131,13 @@ export class Recorder extends tf.KernelBackend {
     const make = { float32: Float32Array, int32: Int32Array, bool: Uint8Array } as const;
     assert(dtype !== "int64", "int64 constants are made by integers()");
     const data = make[dtype].from(values);
-    const key = data.length <= 64 ? `${dtype}[${shape.join()}]${data.join()}` : undefined;
+    const first = data[0];
+    const isUniform = data.every((x) => x === first);
+    const key = isUniform
+      ? `${dtype}[${shape.join()}]${first}`
+      : data.length <= 64
+        ? `${dtype}[${shape.join()}]${data.join()}`
+        : undefined;
     return this.#intern(key ?? `#${this.#names}`, { shape, dtype, data });
   }
 
@@ -270,9 +283,18 @@ const reduction =
     const shape = x!.shape.flatMap((d, i) => (reduced.has(i) ? (keepDims ? [1] : []) : [d]));
     if (uniform !== undefined && op === "ReduceSum")
       return recorder.uniform(uniform * axes.reduce((n, i) => n * x!.shape[i]!, 1), shape);
+    if (op === "ReduceSum" && axes.join() === "0" && x!.shape.length === 2 && sizeOf(x!.shape) > 0)
+      return sumOfRows(x!, shape, recorder);
     const inputs = [recorder.nameOf(x!), recorder.integers(axes)];
     return recorder.tensor(recorder.node(op, inputs, shape, { keepdims: keepDims ? 1 : 0 }));
   };
+
+/** The sum of a matrix' rows as its product with a row of ones, as gradients of biases are: half the time of a reduction. */
+function sumOfRows(x: TensorInfo, shape: number[], recorder: Recorder): TensorInfo {
+  const [rows, columns] = x.shape as [number, number];
+  const ones = recorder.nameOf(recorder.literal(new Float32Array(rows).fill(1), [1, rows]));
+  return reshape(recorder.tensor(recorder.node("Gemm", [ones, recorder.nameOf(x)], [1, columns])), shape, recorder);
+}
 
 function reshape(x: TensorInfo, shape: readonly number[], recorder: Recorder): TensorInfo {
   if (same(x.shape, shape)) return alias(x, [...shape]);
@@ -312,6 +334,9 @@ const isEmpty = (...given: readonly TensorInfo[]): boolean => given.some(({ shap
 const cast = (x: TensorInfo, dtype: ElementType, recorder: Recorder): string =>
   recorder.node("Cast", [recorder.nameOf(x)], x.shape, { to: onnxTypes[dtype] }, dtype);
 
+/** The largest float32. */
+const LARGEST = 3.4028234663852886e38;
+
 /** ONNX's numbers for element types. */
 export const onnxTypes: Record<ElementType, number> = { float32: 1, int32: 6, int64: 7, bool: 9 };
 
@@ -348,14 +373,16 @@ const kernels: Record<string, Kernel> = {
   Reciprocal: elementwise("Reciprocal"),
   Square: ({ x }, _, r) => r.tensor(r.node("Mul", [r.nameOf(x!), r.nameOf(x!)], x!.shape)),
   Rsqrt: ({ x }, _, r) => r.tensor(r.node("Reciprocal", [r.node("Sqrt", [r.nameOf(x!)], x!.shape)], x!.shape)),
-  // TensorFlow.js's step is 1 where x > 0 and alpha elsewhere: 0, but -1 in the gradient of abs.
+  // TensorFlow.js's step is 1 where x > 0 and alpha elsewhere: 0, the slope of a leaky ReLU, but -1 in the gradient of abs.
   Step: ({ x }, { alpha }, r) => {
-    const positive = r.node("Greater", [r.nameOf(x!), r.scalar(0)], x!.shape, {}, "bool");
-    return r.tensor(
-      alpha
-        ? r.node("Where", [positive, r.scalar(1), r.scalar(alpha as number)], x!.shape)
-        : r.node("Cast", [positive], x!.shape, { to: onnxTypes.float32 }),
-    );
+    const otherwise = alpha as number;
+    if (otherwise < 0) {
+      const positive = r.node("Greater", [r.nameOf(x!), r.scalar(0)], x!.shape, {}, "bool");
+      return r.tensor(r.node("Where", [positive, r.scalar(1), r.scalar(otherwise)], x!.shape));
+    }
+    // min(max(x * 3.4e38, 0), 1) is the step of every normal number, and runs on vectors: a comparison and a cast take twice as long.
+    const step = r.node("HardSigmoid", [r.nameOf(x!)], x!.shape, { alpha: { float: LARGEST }, beta: { float: 0 } });
+    return r.tensor(otherwise ? r.node("Max", [step, r.scalar(otherwise)], x!.shape) : step);
   },
   Identity: ({ x }) => alias(x!, x!.shape),
   Cast: ({ x }, { dtype }, r) =>
@@ -384,6 +411,16 @@ const kernels: Record<string, Kernel> = {
   Prod: reduction("ReduceProd"),
   Softmax: ({ logits }, { dim }, r) =>
     r.tensor(r.node("Softmax", [r.nameOf(logits!)], logits!.shape, { axis: dim as number })),
+  // Of scores S and a mask of 0 and large negative numbers. The runtime's exponential gives numbers below float32's normal ones for what
+  // is far below a row's largest score, and reckoning with those takes fifty times as long. Hidden scores are therefore not
+  // lowered by 1e9, but to 50 below the lowest of all: exp(-50) = 2e-22 beside a sum of at least 1 is lost in rounding.
+  MaskedSoftmax: ({ scores, mask }, _, r) => {
+    const s = r.nameOf(scores!);
+    const lowest = r.node("ReduceMin", [s], [], { keepdims: 0 });
+    const hidden = r.node("Less", [r.nameOf(mask!), r.scalar(0)], mask!.shape, {}, "bool");
+    const most = r.node("Where", [hidden, r.node("Sub", [lowest, r.scalar(50)], []), r.scalar(LARGEST)], mask!.shape);
+    return r.tensor(r.node("Softmax", [r.node("Min", [s, most], scores!.shape)], scores!.shape, { axis: -1 }));
+  },
   LogSoftmax: ({ logits }, { axis }, r) =>
     r.tensor(r.node("LogSoftmax", [r.nameOf(logits!)], logits!.shape, { axis: axis as number })),
   BatchMatMul: ({ a, b }, { transposeA, transposeB }, r) => {
@@ -489,6 +526,13 @@ const kernels: Record<string, Kernel> = {
       attributes,
     );
     return [xHat!, inverseStd!];
+  },
+  MeanTimes: ({ x, weight }, _, r) => {
+    const width = x!.shape.at(-1)!;
+    const rows = sizeOf(x!.shape) / width;
+    const inputs = [reshape(x!, [rows, width], r), reshape(weight!, [width, 1], r)].map((t) => r.nameOf(t));
+    const mean = r.node("Gemm", inputs, [rows, 1], { alpha: { float: 1 / width } });
+    return reshape(r.tensor(mean), x!.shape.with(-1, 1), r);
   },
   ScatterRows: ({ x, ids }, { rows }, r) => scatterRows(x!, ids!, rows as number, r),
   // ONNX wants channels before rows and columns, and kernels as [D, C, K, K].

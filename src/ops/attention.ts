@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { GradSaveFunc, Tensor } from "@tensorflow/tfjs-core";
+import { kernelOr } from "./kernel.ts";
 
 // B batch, H heads, T queries, S keys, K head width.
 
@@ -12,7 +13,8 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, mask:
   const scale = 1 / Math.sqrt(q.shape.at(-1)!);
   return tf.customGrad((...args: unknown[]) => {
     const [q, k, v, save] = args as [Tensor, Tensor, Tensor, GradSaveFunc];
-    const p = tf.softmax(tf.add(tf.mul(tf.matMul(q, k, false, true), scale), mask));
+    const scores = tf.mul(tf.matMul(q, k, false, true), scale);
+    const p = kernelOr("MaskedSoftmax", { scores, mask }, {}, () => tf.softmax(tf.add(scores, mask)));
     const dropped = dropout ? tf.mul(p, dropout) : p;
     const value = tf.matMul(dropped, v);
     save([q, k, v, p, value, ...(dropout ? [dropout] : [])]);

@@ -48,9 +48,8 @@ export function layerNormalization(x: Tensor, gain: Tensor, bias: Tensor | undef
       const [x, gain] = saved as [Tensor, Tensor];
       const [xHat, inverseStd] = standardize(x, epsilon);
       const dyXHat = tf.mul(dy, xHat);
-      const g = tf.mul(dy, gain);
       const dx = tf.mul(
-        tf.sub(tf.sub(g, tf.mean(g, -1, true)), tf.mul(xHat, tf.mean(tf.mul(dyXHat, gain), -1, true))),
+        tf.sub(tf.sub(tf.mul(dy, gain), meanTimes(dy, gain)), tf.mul(xHat, meanTimes(dyXHat, gain))),
         inverseStd,
       );
       return [dx, sumToLast(dyXHat), ...(bias ? [sumToLast(dy)] : [])];
@@ -65,6 +64,21 @@ export function rmsNormalization(x: Tensor, gain: Tensor, epsilon: number): Tens
   const inverseRms = tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), epsilon));
   return tf.mul(tf.mul(x, inverseRms), gain);
 }
+
+/** mean(x * weight) over the last axis, weight [D]: a product of matrices, which reads x once and writes one number a row. */
+function meanTimes(x: Tensor, weight: Tensor): Tensor {
+  return kernelOr("MeanTimes", { x, weight }, {}, () => tf.mean(tf.mul(x, weight), -1, true));
+}
+
+tf.registerGradient({
+  kernelName: "MeanTimes",
+  inputsToSave: ["x", "weight"],
+  gradFunc: (dy, saved) => {
+    const [x, weight] = saved as [Tensor, Tensor];
+    const share = tf.mul(dy as Tensor, 1 / x.shape.at(-1)!);
+    return { x: () => tf.mul(share, weight), weight: () => sumToLast(tf.mul(share, x)) };
+  },
+});
 
 /** Sum over every axis but the last: [..., D] -> [D]. */
 function sumToLast(x: Tensor): Tensor {

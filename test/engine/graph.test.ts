@@ -193,9 +193,11 @@ describe("compiled stages", () => {
 
   test.each(["pre-ln", "post-ln"])("the encoder layer's forward of %s is fused", (residual) => {
     const { forward, backward } = compile("encoder/00", "train", false, residual);
-    // One product for query, key and value, one for attention's output, two of the feed-forward; every one with its bias.
-    const products = forward.nodes.filter(({ op }) => op === "Gemm");
-    expect(products).toHaveLength(4);
+    // Queries, keys, values and attention's output, and two of the feed-forward; every one with its bias, one with its ReLU.
+    const products = forward.nodes.filter(({ op }) => op === "Gemm" || op === "FusedGemm");
+    expect(products).toHaveLength(6);
+    expect(count(forward.nodes, "FusedGemm")).toBe(1);
+    expect(count(forward.nodes, "Relu")).toBe(0);
     for (const { inputs } of products) expect(inputs).toHaveLength(3);
     expect(count(forward.nodes, "LayerNormalization")).toBe(2);
     // Scores with their scale inside, and the weighted values.
@@ -210,8 +212,10 @@ describe("compiled stages", () => {
     }
     expect(count(backward!.nodes, "LayerNormalization")).toBe(2); // x_hat again, in one node each
     expect(count(backward!.nodes, "Softmax")).toBe(0); // the probabilities are kept
-    // Two products for each of the forward's four.
-    expect(count(backward!.nodes, "Gemm")).toBe(8);
+    // Two products for each of the forward's six; sums over rows are products too, those of six biases, and of two norms
+    // the two of gain and bias and two means.
+    expect(count(backward!.nodes, "Gemm")).toBe(2 * 6 + 6 + 2 * (2 + 2));
+    expect(count(backward!.nodes, "ReduceSum")).toBe(1); // of attention: rowsum(dO O)
   });
 
   test("the output layer never forms the gradient of the logits: one softmax, no one-hot matrix", () => {
