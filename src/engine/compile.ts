@@ -16,6 +16,7 @@ import {
   type TapPoint,
 } from "../stage.ts";
 import type { Dtype } from "../types.ts";
+import { expandCrossEntropies, joinCrossEntropies } from "./cross-entropy.ts";
 import {
   type Constant,
   dropDeadNodes,
@@ -132,7 +133,7 @@ export function compileStage(
   provider: Provider = cpuProvider,
   known: Arguments = new Map(),
 ): CompiledStage {
-  return record((recorder) => {
+  return record(provider === cpuProvider ? "cpu" : "standard", (recorder) => {
     const trace = traceStage(stage, carry, mode, readings, recorder);
     const encode: Encode = (direction, nodes, wanted, available) =>
       program(nodes, wanted, available, recorder, { provider, known, what: programName(direction, stage, mode) });
@@ -448,7 +449,7 @@ function program(
   });
   const constants = new Map([...recorder.constants, ...known]);
   const keep = new Set(outputs.map(({ name }) => name));
-  const graph: Graph = { nodes: dropDeadNodes([...nodes, ...copies], keep), values, constants };
+  const graph: Graph = { nodes: dropDeadNodes(joinCrossEntropies([...nodes, ...copies]), keep), values, constants };
   const fused = dropDeadNodes(fuseNodes(graph, keep), keep);
   const read = new Set(fused.flatMap((node) => node.inputs));
   const inputs = [...available.values()].filter(({ name }) => read.has(name) && !known.has(name));
@@ -483,13 +484,14 @@ function encoded(
     outputs: node.outputs.map(nameOf),
   }));
   const values = new Map([...graph.values].map(([name, info]) => [nameOf(name), info] as const));
+  const whole = expandCrossEntropies({ ...graph, nodes, values });
   const names = (ports: readonly Port[]): string[] => ports.map(({ name }) => name);
-  const model = encodeModel({ ...graph, nodes, values }, names(namedInputs), names(namedOutputs), {
+  const model = encodeModel(whole, names(namedInputs), names(namedOutputs), {
     name: what,
     halts: provider.halts,
   });
-  const workspace = workspaceOf(nodes, values, new Set(names(namedOutputs)));
-  return { model, inputs: namedInputs, outputs: namedOutputs, nodes, workspace };
+  const workspace = workspaceOf(whole.nodes, whole.values, new Set(names(namedOutputs)));
+  return { model, inputs: namedInputs, outputs: namedOutputs, nodes: whole.nodes, workspace };
 }
 
 /** Bytes of a tensor. */
@@ -513,7 +515,10 @@ function workspaceOf(
         alive.set(name, bytesOf(values.get(name)!));
         bytes += alive.get(name)!;
       }
-    most = Math.max(most, bytes);
+    const { body } = node.attributes;
+    const within =
+      typeof body === "object" && "nodes" in body ? workspaceOf(body.nodes, values, new Set(body.outputs)) : 0;
+    most = Math.max(most, bytes + within);
     for (const name of [...node.inputs, ...node.outputs])
       if (alive.has(name) && (lastReader.get(name) ?? i) === i) {
         bytes -= alive.get(name)!;

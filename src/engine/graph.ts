@@ -9,8 +9,15 @@ export interface ValueInfo {
   readonly dtype: ElementType;
 }
 
-/** ONNX attributes: integers, integer lists, strings, and floats under `float`. */
-export type Attribute = number | readonly number[] | string | { readonly float: number };
+/** ONNX attributes: integers, integer lists, strings, floats under `float`, and bodies of loops. */
+export type Attribute = number | readonly number[] | string | { readonly float: number } | Body;
+
+/** Nodes that are run many times, on values of their own and those of the graph around them. */
+export interface Body {
+  readonly nodes: readonly Node[];
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+}
 
 export interface Node {
   readonly op: string;

@@ -1,5 +1,6 @@
 // Encodes a graph as an ONNX model with the published protobuf schema. Shapes are static.
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { GraphProto, NodeProto } from "onnx-buf";
 import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,
@@ -15,7 +16,7 @@ import {
   TypeProtoSchema,
   ValueInfoProtoSchema,
 } from "onnx-buf";
-import type { Attribute, Graph, ValueInfo } from "./graph.ts";
+import type { Attribute, Body, Graph, Node, ValueInfo } from "./graph.ts";
 import { onnxTypes } from "./recorder.ts";
 
 /** Opset 18: the first whose ReduceSumSquare, ReduceMax ... take axes as an input. IR version 9 goes with it. */
@@ -39,17 +40,29 @@ export function encodeModel(
   { name = "stage", halts = true }: { readonly name?: string; readonly halts?: boolean } = {},
 ): Uint8Array {
   const info = (name: string): ValueInfo => graph.values.get(name)!;
-  const used = new Set([...graph.nodes.flatMap((node) => node.inputs), ...outputs]);
-  const nodes = graph.nodes.map(({ op, domain, inputs, outputs, attributes }) =>
+  const used = new Set([...readBy(graph.nodes), ...outputs]);
+  const described = (name: string) => valueInfo(name, tensorType(info(name)));
+  const body = ({ nodes, inputs, outputs }: Body): GraphProto =>
+    create(GraphProtoSchema, {
+      name: "body",
+      node: nodes.map(encoded),
+      input: inputs.map(described),
+      output: outputs.map(described),
+    });
+  const encoded = ({ op, domain, inputs, outputs, attributes }: Node): NodeProto =>
     create(NodeProtoSchema, {
       name: outputs[0]!,
       opType: op,
       domain,
       input: [...inputs],
       output: [...outputs],
-      attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
-    }),
-  );
+      attribute: Object.entries(attributes).map(([name, value]) =>
+        typeof value === "object" && "nodes" in value
+          ? create(AttributeProtoSchema, { name, type: AttributeProto_AttributeType.GRAPH, g: body(value) })
+          : attribute(name, value),
+      ),
+    });
+  const nodes = graph.nodes.map(encoded);
   if (halts) nodes.push(create(NodeProtoSchema, { name: haltOutput, opType: "SequenceEmpty", output: [haltOutput] }));
   const ends = new Set([...inputs, ...outputs]);
   const between = graph.nodes.flatMap((node) => node.outputs.filter((name) => name !== "" && !ends.has(name)));
@@ -76,16 +89,22 @@ export function encodeModel(
             })
           : [],
       ),
-      input: inputs.map((name) => valueInfo(name, tensorType(info(name)))),
-      valueInfo: between.map((name) => valueInfo(name, tensorType(info(name)))),
-      output: [
-        ...(halts ? [valueInfo(haltOutput, sequenceType())] : []),
-        ...outputs.map((name) => valueInfo(name, tensorType(info(name)))),
-      ],
+      input: inputs.map(described),
+      valueInfo: between.map(described),
+      output: [...(halts ? [valueInfo(haltOutput, sequenceType())] : []), ...outputs.map(described)],
     }),
   });
   return toBinary(ModelProtoSchema, model);
 }
+
+/** All that nodes read, and the bodies of those that are loops. */
+const readBy = (nodes: readonly Node[]): string[] =>
+  nodes.flatMap(({ inputs, attributes }) => [
+    ...inputs,
+    ...Object.values(attributes).flatMap((value) =>
+      typeof value === "object" && "nodes" in value ? readBy(value.nodes) : [],
+    ),
+  ]);
 
 /** A model of one node of another model. */
 export interface NodeModel {
@@ -107,7 +126,9 @@ export function* nodeModels(model: Uint8Array, { halts }: { readonly halts: bool
   const halt = graph.node.find(({ name }) => name === haltOutput);
   for (const node of graph.node) {
     if (node === halt) continue;
-    const names = [...new Set(node.input)];
+    // A loop reads what lies around it, too.
+    const around = node.attribute.flatMap(({ g }) => g?.node.flatMap(({ input }) => input) ?? []);
+    const names = [...new Set([...node.input, ...around])];
     const withHalt = halts && halt !== undefined;
     yield {
       op: node.domain ? `${node.domain}.${node.opType}` : node.opType,
@@ -148,7 +169,7 @@ function sequenceType(): ReturnType<typeof tensorType> {
   return create(TypeProtoSchema, { value: { case: "sequenceType", value } });
 }
 
-function attribute(name: string, value: Attribute) {
+function attribute(name: string, value: Exclude<Attribute, Body>) {
   const { INT, INTS, FLOAT, STRING } = AttributeProto_AttributeType;
   if (typeof value === "number") return create(AttributeProtoSchema, { name, type: INT, i: BigInt(value) });
   if (typeof value === "string")

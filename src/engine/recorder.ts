@@ -16,8 +16,6 @@ interface Recorded {
   readonly uniform?: number;
 }
 
-const backendName = "fathom-recorder";
-
 /** What model code has done so far on the recording backend. */
 export class Recorder extends tf.KernelBackend {
   nodes: Node[] = [];
@@ -192,11 +190,15 @@ export class Recorder extends tf.KernelBackend {
   }
 }
 
+/** Operators that a record may hold: those of the ONNX standard, or also those written for the runtime's CPU kernels. */
+export type Operators = "standard" | "cpu";
+
 /** Runs `build` with the recording backend current and an empty record; restores the backend that was. */
-export function record<T>(build: (recorder: Recorder) => T): T {
+export function record<T>(operators: Operators, build: (recorder: Recorder) => T): T {
+  const backendName = `fathom-recorder-${operators}`;
   if (!tf.findBackendFactory(backendName)) {
     tf.registerBackend(backendName, () => new Recorder());
-    registerKernels();
+    registerKernels(backendName, operators === "cpu" ? { ...kernels, ...cpuKernels } : kernels);
   }
   const engine = tf.engine();
   const previous = engine.backendName;
@@ -411,16 +413,6 @@ const kernels: Record<string, Kernel> = {
   Prod: reduction("ReduceProd"),
   Softmax: ({ logits }, { dim }, r) =>
     r.tensor(r.node("Softmax", [r.nameOf(logits!)], logits!.shape, { axis: dim as number })),
-  // Of scores S and a mask of 0 and large negative numbers. The runtime's exponential gives numbers below float32's normal ones for what
-  // is far below a row's largest score, and reckoning with those takes fifty times as long. Hidden scores are therefore not
-  // lowered by 1e9, but to 50 below the lowest of all: exp(-50) = 2e-22 beside a sum of at least 1 is lost in rounding.
-  MaskedSoftmax: ({ scores, mask }, _, r) => {
-    const s = r.nameOf(scores!);
-    const lowest = r.node("ReduceMin", [s], [], { keepdims: 0 });
-    const hidden = r.node("Less", [r.nameOf(mask!), r.scalar(0)], mask!.shape, {}, "bool");
-    const most = r.node("Where", [hidden, r.node("Sub", [lowest, r.scalar(50)], []), r.scalar(LARGEST)], mask!.shape);
-    return r.tensor(r.node("Softmax", [r.node("Min", [s, most], scores!.shape)], scores!.shape, { axis: -1 }));
-  },
   LogSoftmax: ({ logits }, { axis }, r) =>
     r.tensor(r.node("LogSoftmax", [r.nameOf(logits!)], logits!.shape, { axis: axis as number })),
   BatchMatMul: ({ a, b }, { transposeA, transposeB }, r) => {
@@ -573,7 +565,35 @@ const kernels: Record<string, Kernel> = {
   },
 };
 
-function registerKernels(): void {
+/** Kernels in place of several operations where the runtime's CPU kernels run the graph. */
+const cpuKernels: Record<string, Kernel> = {
+  // Of scores S and a mask of 0 and large negative numbers. The runtime's exponential gives numbers below float32's normal ones for what
+  // is far below a row's largest score, and reckoning with those takes fifty times as long. Hidden scores are therefore not
+  // lowered by 1e9, but to 50 below the lowest of all: exp(-50) = 2e-22 beside a sum of at least 1 is lost in rounding.
+  MaskedSoftmax: ({ scores, mask }, _, r) => {
+    const s = r.nameOf(scores!);
+    const lowest = r.node("ReduceMin", [s], [], { keepdims: 0 });
+    const hidden = r.node("Less", [r.nameOf(mask!), r.scalar(0)], mask!.shape, {}, "bool");
+    const most = r.node("Where", [hidden, r.node("Sub", [lowest, r.scalar(50)], []), r.scalar(LARGEST)], mask!.shape);
+    return r.tensor(r.node("Softmax", [r.node("Min", [s, most], scores!.shape)], scores!.shape, { axis: -1 }));
+  },
+  // Written out by cross-entropy.ts when the program is encoded.
+  LinearCrossEntropy: ({ x, weight, bias, labels }, { smoothing }, r) => {
+    if (isEmpty(x!)) return r.uniform(0, [0]);
+    const inputs = [x!, weight!, bias!, labels!].map((t) => r.nameOf(t));
+    return r.tensor(
+      r.node("LinearCrossEntropy", inputs, [x!.shape[0]!], { smoothing: { float: smoothing as number } }),
+    );
+  },
+  LinearCrossEntropyGradient: ({ x, weight, bias, labels, dy }, { smoothing }, r) => {
+    const inputs = [x!, weight!, bias!, labels!, dy!].map((t) => r.nameOf(t));
+    const shapes = [dy!.shape, x!.shape, weight!.shape, bias!.shape];
+    if (isEmpty(x!)) return shapes.map((shape) => r.uniform(0, shape));
+    return r.tensors("LinearCrossEntropyGradient", inputs, shapes, { smoothing: { float: smoothing as number } });
+  },
+};
+
+function registerKernels(backendName: string, kernels: Readonly<Record<string, Kernel>>): void {
   for (const [kernelName, kernel] of Object.entries(kernels))
     tf.registerKernel({
       kernelName,

@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { GradSaveFunc, Tensor } from "@tensorflow/tfjs-core";
 import { scatterRows } from "./embedding-lookup.ts";
+import { hasKernel } from "./kernel.ts";
 
 // N targets (batch x length), D width, V vocabulary.
 
@@ -13,6 +14,7 @@ import { scatterRows } from "./embedding-lookup.ts";
  *  dx = dy * (p W^T - W^T[labels]), dW = (dy * x)^T p - scatter(dy * x), and the same for b with x = 1.
  *  The only passes over [N, V] are the matrix product, the softmax and the products of the backward. */
 export function linearCrossEntropy(x: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: number): Tensor {
+  if (hasKernel("LinearCrossEntropy")) return inOneNode(x, weight, bias, labels, smoothing);
   const [width, vocabulary] = weight.shape as [number, number];
   const n = x.shape[0]!;
   return tf.customGrad((...args: unknown[]) => {
@@ -46,6 +48,22 @@ export function linearCrossEntropy(x: Tensor, weight: Tensor, bias: Tensor, labe
       ); // [D + 1, V]
       const dBias = tf.reshape(tf.slice(d, [width, 0], [1, vocabulary]), [vocabulary]);
       return [dx, tf.slice(d, [0, 0], [width, vocabulary]), dBias];
+    };
+    return { value, gradFunc };
+  })(x, weight, bias);
+}
+
+/** The same where forward and gradient are a kernel each. Nothing but the inputs is kept. */
+function inOneNode(x: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: number): Tensor {
+  return tf.customGrad((...args: unknown[]) => {
+    const [x, weight, bias, save] = args as [Tensor, Tensor, Tensor, GradSaveFunc];
+    const value: Tensor = tf.engine().runKernel("LinearCrossEntropy", { x, weight, bias, labels }, { smoothing });
+    save([x, weight, bias, labels]);
+    const gradFunc = (dy: Tensor, saved: Tensor[]): Tensor[] => {
+      const [x, weight, bias, labels] = saved as [Tensor, Tensor, Tensor, Tensor];
+      const inputs = { x, weight, bias, labels, dy };
+      const found: Tensor[] = tf.engine().runKernel("LinearCrossEntropyGradient", inputs, { smoothing });
+      return found.slice(1); // the first are the losses again
     };
     return { value, gradFunc };
   })(x, weight, bias);

@@ -8,6 +8,7 @@ import {
   dropDeadNodes,
   fuseNodes,
   mergeDuplicateNodes,
+  type Body,
   type Node,
   type ValueInfo,
 } from "../../src/engine/graph.ts";
@@ -218,11 +219,14 @@ describe("compiled stages", () => {
     expect(count(backward!.nodes, "ReduceSum")).toBe(1); // of attention: rowsum(dO O)
   });
 
-  test("the output layer never forms the gradient of the logits: one softmax, no one-hot matrix", () => {
+  test("the output layer keeps nothing that is a vocabulary wide: its logits are within a loop over rows", () => {
     const { forward, backward } = compile("output", "turn");
     expect(backward).toBeUndefined();
-    expect(count(forward.nodes, "Softmax")).toBe(1);
-    expect(count(forward.nodes, "OneHot")).toBe(0);
+    expect(count(forward.nodes, "Scan")).toBe(1);
+    expect(forward.nodes.filter(({ op }) => ["Softmax", "LogSoftmax", "Exp", "OneHot"].includes(op))).toEqual([]);
+    const body = forward.nodes.find(({ op }) => op === "Scan")!.attributes["body"] as Body;
+    expect(count(body.nodes, "LogSoftmax")).toBe(1);
+    expect(count(body.nodes, "Gemm")).toBe(4); // logits, and the gradients of input, weight and bias
   });
 
   test("taps add outputs, and nothing that the untapped program would not compute", () => {
