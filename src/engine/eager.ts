@@ -23,6 +23,7 @@ import type { Engine, NoisePosition, StepOptions, StepResult, TrainedStep } from
 import { drawNoise, noisePurpose } from "./noise.ts";
 import { localReadout, type Readout, remoteReadout } from "./readout.ts";
 import { residence } from "./resident.ts";
+import { gradientsOf } from "./tape.ts";
 
 /** What differs between backends. */
 interface Backend {
@@ -33,10 +34,15 @@ interface Backend {
   /** Of a backend whose tensors do not lie in JavaScript's memory: numbers are read once a step, all in one, and training may
    *  leave parameters where they are. */
   readonly isRemote?: true;
+  /** Whether the way up is kept for the way down, see {@link differentiateAtOnce}. Else stages are gone through twice. */
+  readonly keepsTape?: boolean;
+  /** The numbers of a tensor where they lie, until the next operation; a copy if not given. */
+  readonly view?: (x: Tensor) => Float32Array;
 }
 
 /** An engine that runs stages operation by operation. */
-export async function eagerEngine(name: string, { backend, facts = {}, isRemote }: Backend): Promise<Engine> {
+export async function eagerEngine(name: string, options: Backend): Promise<Engine> {
+  const { backend, facts = {}, isRemote, keepsTape, view = (x) => x.dataSync() as Float32Array } = options;
   tf.env().set("PROD", true); // silences the advertisement for tfjs-node that the cpu backend prints
   const use = async (): Promise<void> => {
     // All that follows comes at once, and without this no signal would ever arrive.
@@ -56,7 +62,7 @@ export async function eagerEngine(name: string, { backend, facts = {}, isRemote 
   };
   /** Runs `step` and drops every tensor it made; what it has put on the readout can be read afterwards. */
   const inScope = <T>(step: (readout: Readout, noises: Noises) => T): T => {
-    const readout = isRemote ? remoteReadout() : localReadout();
+    const readout = isRemote ? remoteReadout() : localReadout(view);
     const noises: Noises = new Map();
     const scope = tf.engine();
     scope.startScope();
@@ -80,9 +86,10 @@ export async function eagerEngine(name: string, { backend, facts = {}, isRemote 
       await use();
       return inScope((readout, noises) => {
         const parameter = (path: string): Tensor => parameterOf(parameters, path);
-        const { gradients, finish } = differentiate(player, parameter, batch, { options, noises, readout });
+        const way = keepsTape ? differentiateAtOnce : differentiate;
+        const { gradients, finish } = way(player, parameter, batch, { options, noises, readout });
         const arrays = new Map<string, Float32Array>();
-        for (const [path, gradient] of gradients) arrays.set(path, Float32Array.from(gradient.dataSync()));
+        for (const [path, gradient] of gradients) arrays.set(path, Float32Array.from(view(gradient)));
         readout.read();
         return { ...finish(), gradients: arrays, noises };
       });
@@ -169,15 +176,7 @@ function differentiate(
     const wanted = stage.reads.filter((key) => differentiable.has(key));
     const given = tensorsOf(stage, parameter);
     frames.push({ stage, given, carry, wanted });
-    const { stack, layer } = stage;
-    const context: StageContext = {
-      ...trainingContext(stage, pass),
-      reading(component, name, make) {
-        if (!options.readings?.includes(name)) return;
-        const values = readout.add(make());
-        readings.push(() => ({ stack, layer, component, name, values: Array.from(values()) }));
-      },
-    };
+    const context: StageContext = { ...trainingContext(stage, pass), reading: readingOf(stage, pass, readings) };
     const written = stage.apply(given, carry, context);
     // What a stage without a gradient writes over has none any more.
     const isDifferentiated = learntBy(stage).length + wanted.length > 0;
@@ -222,12 +221,7 @@ function differentiate(
       const sum = own && passing[i] ? tf.add(own, passing[i]) : (own ?? passing[i]);
       if (sum) cotangents.set(key, sum);
     });
-    const { stack, layer } = stage;
-    taps.unshift(
-      ...seen.map(({ component, point, activation, gradient }) => (): TapReading => {
-        return { stack, layer, component, point, activation: activation(), gradient: gradient!() };
-      }),
-    );
+    taps.unshift(...seen.map((tap) => tapReading(stage, tap)));
   }
   const finish = () => ({
     scalars: scalars(),
@@ -236,6 +230,72 @@ function differentiate(
   });
   return { gradients, finish };
 }
+
+/** The same on one tape. */
+function differentiateAtOnce(
+  player: Player,
+  parameter: (path: string) => Tensor,
+  batch: Batch,
+  pass: Pass,
+): ReturnType<typeof differentiate> {
+  const { options, readout } = pass;
+  const givens = player.stages.map((stage) => tensorsOf(stage, parameter));
+  const learnt = player.stages.flatMap((stage, i) =>
+    learntBy(stage).map((name) => ({ path: stage.parameters[name]!.path, x: givens[i]![name]! })),
+  );
+  const readings: (() => Reading)[] = [];
+  const taps: (() => TapReading)[] = [];
+  let scalars!: () => Record<string, number>;
+  const up = (): Tensor => {
+    let carry = batchTensors(batch);
+    const differentiable = new Set<string>();
+    player.stages.forEach((stage, i) => {
+      const isDifferentiated = learntBy(stage).length > 0 || stage.reads.some((key) => differentiable.has(key));
+      const seen: Tap[] = [];
+      const context: StageContext = {
+        ...trainingContext(stage, pass, options.tapped && isDifferentiated ? seen : undefined),
+        reading: readingOf(stage, pass, readings),
+      };
+      // What no gradient needs goes as soon as the stage is through.
+      const written = tf.tidy(() => stage.apply(givens[i]!, carry, context));
+      for (const key of Object.keys(written)) differentiable[isDifferentiated ? "add" : "delete"](key);
+      carry = { ...carry, ...written };
+      taps.push(...seen.map((tap) => tapReading(stage, tap)));
+    });
+    scalars = readScalars(player, carry, readout);
+    return carry["loss"]!;
+  };
+  const xs = learnt.map(({ x }) => x);
+  const found = gradientsOf(up, xs);
+  const gradients = new Map<string, Tensor>();
+  learnt.forEach(({ path, x }, i) => {
+    const gradient = found[i] ?? tf.zerosLike(x);
+    const sum = gradients.get(path);
+    gradients.set(path, sum ? tf.add(sum, gradient) : gradient);
+  });
+  const finish = () => ({
+    scalars: scalars(),
+    taps: taps.map((tap) => tap()),
+    readings: readings.map((reading) => reading()),
+  });
+  return { gradients, finish };
+}
+
+/** Takes the readings that are asked for. */
+const readingOf =
+  ({ stack, layer }: Stage, { options, readout }: Pass, readings: (() => Reading)[]): StageContext["reading"] =>
+  (component, name, make) => {
+    if (!options.readings?.includes(name)) return;
+    const values = readout.add(make());
+    readings.push(() => ({ stack, layer, component, name, values: Array.from(values()) }));
+  };
+
+const tapReading =
+  ({ stack, layer }: Stage, tap: Tap) =>
+  (): TapReading => {
+    const { component, point, activation, gradient } = tap;
+    return { stack, layer, component, point, activation: activation(), gradient: gradient!() };
+  };
 
 function trainingContext(stage: Stage, { options, noises, readout }: Pass, taps?: Tap[]): StageContext {
   const { step, seed } = options;

@@ -1,19 +1,22 @@
 // Loops over many numbers, written in WebAssembly with its instructions for several numbers at once (NAME.wat): two to three
-// times as fast as what JavaScript makes of the same loop. They work on a memory of their own, which never grows; arrays go
-// through it in chunks that stay in the processor's cache.
+// times as fast as what JavaScript makes of the same loop. Most work on a memory of their own, which never grows; arrays go
+// through it in chunks that stay in the processor's cache. Those of heap.wat work where TensorFlow.js keeps its tensors.
 
 /** What of WebAssembly's interface is used here: TypeScript has it for browsers only. */
 declare const WebAssembly: {
   Module: new (bytes: Uint8Array) => object;
-  Instance: new (module: object) => { readonly exports: object };
+  Instance: new (module: object, imports?: object) => { readonly exports: object };
 };
 
 /** Numbers in a chunk: four arrays of them and what else a loop needs fit the second-level cache many times. */
 export const chunkLength = 4096;
 
-/** The exports of a module given in base64. `memory` is theirs. */
-export const instantiate = <Exports>(base64: string): Exports & { readonly memory: { readonly buffer: ArrayBuffer } } =>
-  new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(base64, "base64"))).exports as Exports & {
+/** The exports of a module given in base64. `memory` is theirs, unless they work on one of the `imports`. */
+export const instantiate = <Exports>(
+  base64: string,
+  imports?: Readonly<Record<string, object>>,
+): Exports & { readonly memory: { readonly buffer: ArrayBuffer } } =>
+  new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(base64, "base64")), imports).exports as Exports & {
     readonly memory: { readonly buffer: ArrayBuffer };
   };
 
