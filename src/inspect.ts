@@ -23,7 +23,7 @@ export async function inspectStep(runDir: string, step: number): Promise<string>
     );
   const data = await loadData(config);
   const { dataset } = data;
-  const training = await prepare(config, data);
+  const training = await prepare(config, data, { recompute: false }); // its noise is written, all of it
   const { players, parameters, optimizers, engine, steps, seed } = training;
   try {
     if (!Number.isInteger(step) || step < 0 || step >= steps)

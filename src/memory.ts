@@ -9,7 +9,7 @@ import { type Footprint, footprint } from "./engine/footprint.ts";
 import { engineText, requireEngine } from "./engine/select.ts";
 import { UserError } from "./errors.ts";
 import { metricsNamed } from "./evaluate.ts";
-import { accumulateOf, optimizerOf, recordingProbes } from "./prepare.ts";
+import { accumulateOf, optimizerOf, recomputes, recordingProbes } from "./prepare.ts";
 import { memoryText } from "./report/cost-text.ts";
 import { residentBytes } from "./runs/cost.ts";
 import { parameterSpecs, type Player, sizeOf, type Stage } from "./stage.ts";
@@ -164,10 +164,11 @@ async function planned(config: RunConfig, players: readonly Player[], dataset: D
   const needs = new Set(probes.flatMap((probe) => probe.needs));
   const probed = {
     training: true,
+    recompute: recomputes(config),
     taps: needs.has("taps") ? ("plain" as const) : ("none" as const),
     readings: probes.flatMap(({ reads }) => reads ?? []),
   };
-  const plain = { training: true, taps: "none", readings: [] } as const;
+  const plain = { training: true, recompute: probed.recompute, taps: "none", readings: [] } as const;
   // Measured steps beside others, or differentiations of further batches that are not measured.
   const kinds = config.probes.everySteps === 1 && !needs.has("batches") ? [probed] : [probed, plain];
   const { training, evaluation } = batchesByShape(config, dataset);
@@ -255,7 +256,8 @@ export function judgeMemory(
   if (more <= tooHigh * available) return { warning: `${need}: it may not fit` };
   return {
     refusal:
-      `${need}; make train.batch, model.depth, model.width or data.maxLength smaller, run fewer runs at once (--jobs), or use a ` +
+      `${need}; make train.batch, model.depth, model.width or data.maxLength smaller, set train.recompute: true (of a transformer), run ` +
+      `fewer runs at once (--jobs), or use a ` +
       `machine with more memory`,
   };
 }

@@ -27,7 +27,7 @@ export interface PreparedTraining extends Training {
 export async function prepare(
   config: RunConfig,
   data: Pick<RunData, "dataset" | "images">,
-  given: Pick<EngineOptions, "laidOut" | "onProgram"> = {},
+  given: Pick<EngineOptions, "laidOut" | "onProgram" | "recompute"> = {},
 ): Promise<PreparedTraining> {
   const { dataset } = data;
   const { players, views } = buildModel(config, dataset);
@@ -47,7 +47,8 @@ export async function prepare(
         `got ${batches}: beyond them the same sentences would be compared; lower probes.batches or train.batch`,
     );
   const parameters = initialize(players, config.seed);
-  const engine = await createEngine(config.engine, { threads: config.threads, ...given });
+  const recompute = recomputes(config);
+  const engine = await createEngine(config.engine, { threads: config.threads, recompute, ...given });
   await profile(players, parameters, engine, dataset.batchAt(0), config.seed);
   const width = config.model.width ?? 1;
   const rates = new Map(
@@ -150,6 +151,9 @@ export function refuseOtherData(
           `(${hash.slice(0, 12)}); put the corpus' files back as they were, or start over with --afresh`,
       );
 }
+
+/** Whether a run computes forwards again in its backward instead of keeping them. */
+export const recomputes = ({ train }: RunConfig): boolean => "recompute" in train && train.recompute === true;
 
 /** N, batches of an update. */
 export const accumulateOf = ({ train }: RunConfig): number => ("accumulate" in train && train.accumulate) || 1;

@@ -178,6 +178,13 @@ export const transformerTrainSchema = z
         "1 if not given",
       65_536,
     ).nullish(),
+    recompute: z
+      .boolean()
+      .nullish()
+      .describe(
+        "compute each layer's forward once more on the way down instead of keeping what its backward needs: less memory, a longer " +
+          "step, the same numbers; false if not given",
+      ),
     labelSmoothing: fraction("probability spread evenly over all pieces, the right one included").default(0),
     earlyStopping,
     averageCheckpoints: z
@@ -192,9 +199,14 @@ export const transformerTrainSchema = z
   })
   .superRefine(checkTrain)
   .superRefine(checkAverage)
-  .transform(({ accumulate, earlyStopping, averageCheckpoints, ...train }) => ({
+  .transform(({ accumulate, recompute, earlyStopping, averageCheckpoints, ...train }) => ({
     ...resolvedTrain(train),
-    ...stated({ accumulate: accumulate === 1 ? null : accumulate, earlyStopping, averageCheckpoints }),
+    ...stated({
+      accumulate: accumulate === 1 ? null : accumulate,
+      recompute: recompute || null,
+      earlyStopping,
+      averageCheckpoints,
+    }),
   }))
   .describe("how it is trained");
 

@@ -110,6 +110,9 @@ export interface Engine {
 /** What an engine is made with. */
 export interface EngineOptions {
   readonly threads: number;
+  /** Whether what a stage's backward needs of its forward is computed again instead of kept, which trades time for memory; not so if
+   *  not given. What `differentiate` then gives as `noises` is only what was drawn last for each shape. */
+  readonly recompute?: boolean | undefined;
   /** One of the kind's `providers`; the first if not given. */
   readonly provider?: string | undefined;
   /** Hears of every program before it is loaded; for engines that have `providers`. */

@@ -4,7 +4,7 @@ import type * as ort from "onnxruntime-node";
 import type { Player, Stage } from "../stage.ts";
 import type { Batch } from "../types.ts";
 import { bytesOf, compilationKey, type CompiledStage, compileStage, type Measured, type Mode } from "./compile.ts";
-import { type BufferPool, type Carry, layOut, type Loaded } from "./plan.ts";
+import { type BufferPool, type Carry, layOut, type LayoutOptions, type Loaded } from "./plan.ts";
 import type { Session } from "./session.ts";
 
 /** A stage compiled for the runtime's CPU kernels, and what that took. */
@@ -21,7 +21,7 @@ export interface Footprint {
   /** Every stage it has compiled, by compilation key, for an engine that is going to load them. */
   readonly compiled: ReadonlyMap<string, Precompiled>;
   /** Adds what a player's step on a batch of this shape needs beyond what has been laid out before. */
-  add(player: Player, batch: Batch, options: { readonly training: boolean } & Measured): Promise<void>;
+  add(player: Player, batch: Batch, options: LayoutOptions): Promise<void>;
 }
 
 /** A footprint of nothing. */

@@ -19,7 +19,16 @@ import {
 import { runFailure, sessionFailure } from "./diagnose.ts";
 import type { Engine, EngineKind, EngineOptions, NoisePosition, OutputOptions, StepResult } from "./engine.ts";
 import { noiseKeeper } from "./noise.ts";
-import { bind, bufferPool, type Carry, isOutOfRange, layOut, type Loaded, type Plan } from "./plan.ts";
+import {
+  bind,
+  bufferPool,
+  type Carry,
+  isOutOfRange,
+  layOut,
+  type LayoutOptions,
+  type Loaded,
+  type Plan,
+} from "./plan.ts";
 import { cpuProvider, type Provider, providers } from "./providers.ts";
 import { checkInPlaceOutputs, createSession, missingProvider, type Session, sessionOptions } from "./session.ts";
 
@@ -46,7 +55,10 @@ function providerNamed(name: string): Provider {
   return provider;
 }
 
-function onnxEngine(provider: Provider, { threads, laidOut, onProgram }: Omit<EngineOptions, "provider">): Engine {
+function onnxEngine(
+  provider: Provider,
+  { threads, recompute, laidOut, onProgram }: Omit<EngineOptions, "provider">,
+): Engine {
   assert(!laidOut || provider === cpuProvider, `what was laid out for the cpu is given to provider ${provider.name}`);
   const loaded = new Map<string, Promise<Loaded>>();
   let plans: Plans = new WeakMap();
@@ -102,7 +114,7 @@ function onnxEngine(provider: Provider, { threads, laidOut, onProgram }: Omit<En
     player: Player,
     parameters: Parameters,
     batch: Batch,
-    options: { readonly training: boolean } & Measured,
+    options: LayoutOptions,
     fixedParameters = false,
   ): Promise<Plan> => {
     const shapes = Object.entries(batch.tensors).map(([name, { shape }]) => `${name} ${shape.join()}`);
@@ -126,10 +138,10 @@ function onnxEngine(provider: Provider, { threads, laidOut, onProgram }: Omit<En
       if (!inPlace?.has(name)) (buffer.data as Float32Array).set(given.data as Float32Array);
       bind(readers, given, inPlace?.has(name) ? given.data : buffer.data);
     }
-    for (const { purpose, noise, data } of plan.noises) keepNoise(data, { seed, purpose, noise, step });
     for (const { constant, data } of plan.constants) data[0] = constantAt(constant, step);
     let nextSum = 0;
     for (const [i, call] of plan.calls.entries()) {
+      for (const { purpose, noise, data } of call.noises) keepNoise(data, { seed, purpose, noise, step });
       try {
         await call.session.run(call.feeds, call.fetches);
       } catch (error) {
@@ -162,7 +174,7 @@ function onnxEngine(provider: Provider, { threads, laidOut, onProgram }: Omit<En
       const batch = madeOnce(given);
       const run = async (taps: Measured["taps"]): Promise<{ plan: Plan; taps: readonly TapReading[] }> => {
         const { readings = [] } = options;
-        const plan = await planOf(player, parameters, batch, { training: true, taps, readings });
+        const plan = await planOf(player, parameters, batch, { training: true, recompute, taps, readings });
         await runPlan(plan, batch, options);
         return { plan, taps: plan.readTaps() };
       };

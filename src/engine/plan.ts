@@ -27,6 +27,16 @@ interface Call {
   readonly session: Session;
   readonly feeds: Record<string, ort.Tensor>;
   readonly fetches: Record<string, ort.Tensor>;
+  /** What is drawn for it before it runs. */
+  readonly noises: readonly PlannedNoise[];
+}
+
+/** Noise that a stage asks for, and where it is drawn. */
+interface PlannedNoise {
+  readonly purpose: string;
+  readonly noise: Noise;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
 }
 
 /** A call that reads a tensor, and under which name. */
@@ -39,12 +49,7 @@ interface Reader {
 export interface Plan {
   /** The tensors of the batch: the buffer that each is copied into, and the calls that read it. */
   readonly batch: Readonly<Record<string, { readonly buffer: ort.Tensor; readonly readers: readonly Reader[] }>>;
-  readonly noises: readonly {
-    readonly purpose: string;
-    readonly noise: Noise;
-    readonly shape: readonly number[];
-    readonly data: Float32Array;
-  }[];
+  readonly noises: readonly PlannedNoise[];
   /** What stages are fed, to be set to their values at the step. */
   readonly constants: readonly { readonly constant: Constant; readonly data: Float32Array }[];
   readonly calls: readonly Call[];
@@ -75,6 +80,16 @@ interface Frame extends Loaded {
   readonly stage: Stage;
   readonly mode: Mode;
   readonly tensors: Map<string, ort.Tensor>;
+  readonly noises: PlannedNoise[];
+}
+
+/** What a step is laid out for. */
+export interface LayoutOptions extends Measured {
+  readonly training: boolean;
+  /** Whether the forward of a stage is run once more before its backward, from what the stage below has written, instead of keeping what
+   *  the backward reads until then (Chen et al. 2016, Training deep nets with sublinear memory cost): all stages then share one
+   *  set of buffers for that and for their noise. */
+  readonly recompute?: boolean | undefined;
 }
 
 /** Lays out the calls of a step. Buffers come from `pool` by purpose, so plans for batches of different shapes share
@@ -83,13 +98,13 @@ export async function layOut(
   player: Player,
   parameters: Parameters,
   batch: Batch,
-  options: { readonly training: boolean } & Measured,
+  options: LayoutOptions,
   pool: BufferPool,
   load: (stage: Stage, carry: Carry, mode: Mode, measured: Measured) => Promise<Loaded>,
 ): Promise<Plan> {
-  const { training, ...measured } = options;
+  const { training, recompute = false, ...measured } = options;
   const calls: Call[] = [];
-  const noises: { purpose: string; noise: Noise; shape: readonly number[]; data: Float32Array }[] = [];
+  const noises: PlannedNoise[] = [];
   const constants: { constant: Constant; data: Float32Array }[] = [];
   const gradients = new Map<string, Float32Array>();
   const sums: { after: number; into: Float32Array; from: Float32Array }[] = [];
@@ -115,7 +130,8 @@ export async function layOut(
     let tensor = frame.tensors.get(name);
     if (!tensor) {
       assert(["kept", "taps", "readings"].includes(port.role), `${frame.stage.name}: nothing is known of ${name}`);
-      frame.tensors.set(name, (tensor = pool.tensor(`${frame.stage.name} ${name}`, port.shape, port.dtype)));
+      const owner = recompute && port.role === "kept" ? "recomputed" : frame.stage.name;
+      frame.tensors.set(name, (tensor = pool.tensor(`${owner} ${name}`, port.shape, port.dtype)));
     }
     return tensor;
   };
@@ -134,7 +150,14 @@ export async function layOut(
       return [port.name, tensor] as const;
     });
     const what = programName(direction, frame.stage, frame.mode);
-    const call = { what, session, feeds: Object.fromEntries(feeds), fetches: Object.fromEntries(fetches) };
+    const drawn = direction === "forward" ? frame.noises : [];
+    const call = {
+      what,
+      session,
+      feeds: Object.fromEntries(feeds),
+      fetches: Object.fromEntries(fetches),
+      noises: drawn,
+    };
     assertNoAliasing(call.feeds, call.fetches, what);
     calls.push(call);
     if (direction === "backward") for (const key of Object.keys(frame.compiled.writes)) cotangents.delete(key);
@@ -155,7 +178,7 @@ export async function layOut(
     const mode: Mode = !training ? "evaluate" : isPassive(stage, read) ? "pass" : isLast ? "turn" : "train";
     const loaded = await load(stage, read, mode, measured);
     const tensors = new Map(stage.reads.map((key) => [`carry ${key}`, current[key]!]));
-    const frame: Frame = { ...loaded, stage, mode, tensors };
+    const frame: Frame = { ...loaded, stage, mode, tensors, noises: [] };
     const { writes } = loaded.compiled;
     for (const [key, { shape, dtype }] of Object.entries(writes)) {
       // While nothing has to be kept for a backward, two buffers take turns.
@@ -168,18 +191,24 @@ export async function layOut(
       tensors.set(`constant ${name}`, new ort.Tensor("float32", data, []));
     }
     for (const { name, shape, noise } of loaded.compiled.noises) {
-      const tensor = pool.tensor(`${stage.name} noise ${name}`, shape, "float32");
+      const tensor = pool.tensor(`${recompute ? "recomputed" : stage.name} noise ${name}`, shape, "float32");
       tensors.set(`noise ${name}`, tensor);
       const purpose = noisePurpose(stage, name, noise);
-      noises.push({ purpose, noise, shape, data: tensor.data as Float32Array });
+      frame.noises.push({ purpose, noise, shape, data: tensor.data as Float32Array });
     }
+    noises.push(...frame.noises);
     addCall(frame, "forward", loaded.forward, loaded.compiled.forward);
     carry = { ...carry, ...writes };
     frames.push(frame);
   }
   // The last stage has run backward with its forward.
-  for (const frame of frames.slice(0, -1).reverse())
-    if (frame.backward) addCall(frame, "backward", frame.backward, frame.compiled.backward!);
+  const below = frames.slice(0, -1).reverse();
+  for (const frame of below) {
+    if (!frame.backward) continue;
+    // What the uppermost has kept is still there.
+    if (recompute && frame !== below[0]) addCall(frame, "forward", frame.forward, frame.compiled.forward);
+    addCall(frame, "backward", frame.backward, frame.compiled.backward!);
+  }
 
   const scalars = Object.fromEntries(player.scalars.map((name) => [name, current[name]!]));
   const readTaps = (): TapReading[] =>
