@@ -1,5 +1,5 @@
-"""The peer of `fathom bench gan-epoch`: steps of the same training in PyTorch eager. Reads one JSON argument (see `Peer` in
-src/bench.ts), prints one JSON line. Two networks of plain layers, non-saturating loss, the discriminator's update before the
+"""The peer of `fathom bench gan-epoch`: steps of the same training in PyTorch. Reads one JSON argument (see `Told` in
+src/bench/epoch.ts), prints one JSON line. Two networks of plain layers, non-saturating loss, the discriminator's update before the
 generator's, Adam, gradient norm of every parameter. Nothing is computed that the step does not need: the images generated for
 the discriminator serve the generator as well, and its update takes no gradient of the discriminator's parameters."""
 
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 given = json.loads(sys.argv[1])
 pixels, latent, batch = (given[name] for name in ("pixels", "latent", "batch"))
 adam = given["adam"]
+mode = given["mode"]  # eager, fused (Adam in one kernel), compile (networks by torch.compile as well)
 torch.set_num_threads(given["threads"])
 torch.manual_seed(1)
 
@@ -30,10 +31,12 @@ sizes = given["generator"]
 generator = nn.Sequential(*layers([latent, *sizes], nn.ReLU()), nn.Linear(sizes[-1], pixels), nn.Sigmoid())
 sizes = given["discriminator"]
 discriminator = nn.Sequential(*layers([pixels, *sizes], nn.LeakyReLU(0.2)), nn.Linear(sizes[-1], 1))
-optimizers = [
-    torch.optim.Adam(net.parameters(), adam["learningRate"], (adam["beta1"], adam["beta2"]), adam["epsilon"])
-    for net in (discriminator, generator)
-]
+fused = {"fused": True} if mode != "eager" else {}
+rest = (adam["learningRate"], (adam["beta1"], adam["beta2"]), adam["epsilon"])
+optimizers = [torch.optim.Adam(net.parameters(), *rest, **fused) for net in (discriminator, generator)]
+if mode == "compile":  # in place: the networks stay what they are called
+    generator.compile(dynamic=False)
+    discriminator.compile(dynamic=False)
 
 
 def batches():
@@ -43,15 +46,21 @@ def batches():
             yield grey[order[start : start + batch]]
 
 
+def norms_of(net):
+    grads = [p.grad for p in net.parameters()]
+    norms = torch._foreach_norm(grads) if hasattr(torch, "_foreach_norm") else [g.norm() for g in grads]
+    return torch.stack(tuple(norms))
+
+
 data = batches()
 
 
 def update(net, optimizer, loss):
     optimizer.zero_grad()
     loss.backward()
-    norms = [p.grad.norm() for p in net.parameters()]
+    norms = norms_of(net)
     optimizer.step()
-    return float(loss), norms
+    return loss.item(), norms.tolist()
 
 
 def step():
@@ -71,4 +80,5 @@ for _ in range(given["warmup"] + given["steps"]):
     losses.append([loss for loss, _ in step()])
     times.append(1000 * (time.perf_counter() - start))
 parameters = sum(p.numel() for net in (discriminator, generator) for p in net.parameters())
-print(json.dumps({"milliseconds": times[given["warmup"] :], "loss": losses[-1], "parameters": parameters}))
+result = {"milliseconds": times[given["warmup"] :], "loss": losses[-1], "parameters": parameters}
+print(json.dumps({**result, "version": torch.__version__}))

@@ -1,5 +1,5 @@
-"""The peer of `fathom bench vae-epoch`: steps of the same training in PyTorch eager. Reads one JSON argument (see `Peer` in
-src/bench.ts), prints one JSON line. Encoder and decoder of plain layers, Bernoulli pixels, images binarised anew at every
+"""The peer of `fathom bench vae-epoch`: steps of the same training in PyTorch. Reads one JSON argument (see `Told` in
+src/bench/epoch.ts), prints one JSON line. Encoder and decoder of plain layers, Bernoulli pixels, images binarised anew at every
 step, Adam, gradient norm of every parameter."""
 
 import json
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 given = json.loads(sys.argv[1])
 pixels, latent, hidden, batch = (given[name] for name in ("pixels", "latent", "hidden", "batch"))
 adam = given["adam"]
+mode = given["mode"]  # eager, fused (Adam in one kernel), compile (networks by torch.compile as well)
 torch.set_num_threads(given["threads"])
 torch.manual_seed(1)
 
@@ -43,7 +44,10 @@ class Model(nn.Module):
 
 
 model = Model()
-optimizer = torch.optim.Adam(model.parameters(), adam["learningRate"], (adam["beta1"], adam["beta2"]), adam["epsilon"])
+fused = {"fused": True} if mode != "eager" else {}
+rest = (adam["learningRate"], (adam["beta1"], adam["beta2"]), adam["epsilon"])
+optimizer = torch.optim.Adam(model.parameters(), *rest, **fused)
+loss_of = torch.compile(model, dynamic=False) if mode == "compile" else model
 
 
 def batches():
@@ -53,17 +57,23 @@ def batches():
             yield torch.bernoulli(grey[order[start : start + batch]])
 
 
+def norms_of(net):
+    grads = [p.grad for p in net.parameters()]
+    norms = torch._foreach_norm(grads) if hasattr(torch, "_foreach_norm") else [g.norm() for g in grads]
+    return torch.stack(tuple(norms))
+
+
 data = batches()
 
 
 def step():
     images = next(data)
     optimizer.zero_grad()
-    loss = model(images)
+    loss = loss_of(images)
     loss.backward()
-    norms = [p.grad.norm() for p in model.parameters()]
+    norms = norms_of(model)
     optimizer.step()
-    return float(loss), norms
+    return loss.item(), norms.tolist()
 
 
 times, losses = [], []
@@ -77,6 +87,7 @@ print(
             "milliseconds": times[given["warmup"] :],
             "loss": losses[-1],
             "parameters": sum(p.numel() for p in model.parameters()),
+            "version": torch.__version__,
         }
     )
 )

@@ -1,27 +1,59 @@
-// `fathom bench`: speed, as ratios to PyTorch measured in the same call, how time and memory grow with depth, what probes
-// cost, what decoding gains from keys and values that are kept, and whether memory stays bounded.
+// `fathom bench`: what training costs, beside peers measured in the same call; how it grows with depth, what probes cost, what
+// decoding gains from keys and values that are kept; and whether memory stays bounded.
 
-import type { Range, StepComparison } from "../bench.ts";
+import type { Comparison, PeerSide, Range, Shape } from "../bench/work.ts";
 import { UserError } from "../errors.ts";
-import { exitCodes, print, unusedOut, verb } from "./verb.ts";
+import { exitCodes, print, verb } from "./verb.ts";
 
 export const bench = verb({
-  usage: "bench <what>",
+  usage: "bench [works..]",
   summary:
-    "speed: a training step beside PyTorch's (step), an epoch of the VAE and of the GAN (vae-epoch, gan-epoch), time and memory " +
-    "against depth (depth), what probes cost (probes), decoding token by token beside decoding anew (decode); whether memory stays bounded over many networks (soak)",
+    "speed and memory beside PyTorch, JAX and TensorFlow.js where they are here: a training step (step), time to the first one (start), " +
+    "memory (memory), a sweep of small runs (sweep), growth with depth (depth), decoding (decode), an epoch of the VAE and of the GAN " +
+    "(vae-epoch, gan-epoch), engines on TensorFlow.js (wasm); of fathom alone: what probes cost (probes), whether memory stays bounded " +
+    "over many networks (soak)",
   positionals: {
-    what: {
+    works: {
       type: "string",
-      choices: ["step", "vae-epoch", "gan-epoch", "depth", "probes", "decode", "soak", "child"] as const,
-      demandOption: true,
+      array: true,
+      default: [] as string[],
+      describe: "what to measure; all that is compared with peers if nothing is named",
     },
   },
   options: {
-    shape: { type: "string", array: true, requiresArg: true, describe: "only these: DEPTHxWIDTH, e.g. 6x64" },
-    threads: { type: "number", default: 1, requiresArg: true, describe: "threads of both sides" },
+    shape: { type: "string", array: true, requiresArg: true, describe: "only these networks: DEPTHxWIDTH, e.g. 6x64" },
+    threads: {
+      type: "number",
+      array: true,
+      default: [1],
+      requiresArg: true,
+      describe: "threads of all sides; several are measured one after the other",
+    },
     rounds: { type: "number", default: 3, requiresArg: true, describe: "times each side is measured, in turns" },
-    steps: { type: "number", requiresArg: true, describe: "timed steps a round: 8, and 200 of an epoch, if not given" },
+    steps: {
+      type: "number",
+      requiresArg: true,
+      describe: "timed steps a round; if not given what suits the work: 8, 3 of depth, 50 of sweep, 200 of an epoch",
+    },
+    peer: {
+      type: "string",
+      array: true,
+      requiresArg: true,
+      describe:
+        "only these: torch, torch-fused, torch-compile, jax, tfjs-wasm, tfjs-tensorflow; all that are here if not given",
+    },
+    python: {
+      type: "string",
+      requiresArg: true,
+      describe: "a Python with PyTorch or JAX; python3 if not given (scripts/peers/README.md)",
+    },
+    out: {
+      type: "string",
+      default: "",
+      defaultDescription: "nothing is written",
+      requiresArg: true,
+      describe: "folder for bench.json, bench.svg and bench.png",
+    },
     minutes: {
       type: "number",
       default: 30,
@@ -36,187 +68,112 @@ export const bench = verb({
       describe: "of soak: number of the first network, to come back to one that failed",
     },
     warmup: { type: "number", default: 3, requiresArg: true, hidden: true },
+    engine: { type: "string", requiresArg: true, hidden: true },
+    sentences: { type: "number", requiresArg: true, hidden: true },
     epoch: { choices: ["vae-epoch", "gan-epoch"] as const, requiresArg: true, hidden: true },
-    python: { type: "string", requiresArg: true, describe: "a Python with PyTorch; python3 if not given" },
-    out: unusedOut,
   },
   examples: [
-    ["fathom bench step", "five shapes, ratio to PyTorch eager where a Python with torch is found"],
-    ["fathom bench step --shape 6x64 --rounds 5", "one shape, more carefully"],
-    ["fathom bench vae-epoch --rounds 5", "an epoch of configs/baselines/vae-mnist.yaml, ratio to PyTorch eager"],
+    ["fathom bench --python peers/bin/python --out bench", "all that peers do as well: an hour or more; with files"],
+    ["fathom bench step", "six networks, beside every peer that is here"],
+    ["fathom bench step memory --shape 6x64 --threads 1 2 --rounds 5", "one network, with one thread and with two"],
+    ["fathom bench step --peer torch jax", "beside these two alone"],
+    ["fathom bench start sweep", "from the command to the first step; a whole sweep of small runs"],
+    ["fathom bench depth", "12 to 500 layers a stack: time a step, time to the first, compile time, peak memory"],
+    ["fathom bench decode --rounds 9", "64 tokens with kept keys and values, beside PyTorch and beside all again"],
+    ["fathom bench vae-epoch gan-epoch --rounds 5", "epochs of configs/baselines, beside PyTorch"],
     ["fathom bench probes --rounds 20", "a step with the presets light, standard and full beside one without probes"],
-    ["fathom bench decode --rounds 9", "64 tokens with kept keys and values, beside the whole prefix for every token"],
     [
       "fathom bench soak --minutes 10 --seed 2",
       "networks of random sizes, one after the other; exit code 1 if memory grows",
     ],
-    ["fathom bench depth", "6, 50, 100 and 200 layers a stack: compile time, time a step, peak memory"],
   ],
-  async run({ what, shape, threads, rounds, steps: given, minutes, seed, first, warmup, epoch, python, quiet, json }) {
-    if (what === "soak") return runSoak({ minutes, seed, first, quiet, json });
-    const {
-      compareDecoding,
-      compareEpoch,
-      compareStep,
-      conditions,
-      decodedTokens,
-      decodingShapes,
-      depthShapes,
-      findTorch,
-      stepShapes,
-      timeEpoch,
-      timeInChild,
-      timeProbes,
-      timeSteps,
-    } = await import("../bench.ts");
-    const { median } = await import("../statistics.ts");
-    const { table } = await import("./table.ts");
+  async run({ works, quiet, json, out, ...args }) {
+    const { minutes, seed, first, shape, threads, rounds, steps, warmup, sentences } = args;
+    for (const alone of ["soak", "child"])
+      if (works.includes(alone) && works.length > 1)
+        throw new UserError(`bench: expected ${alone} alone, got it with others; measure one after the other`);
+    if (works[0] === "soak") return runSoak({ minutes, seed, first, quiet, json });
     const shapes = shape?.map(parseShape);
-    const isEpoch = what === "vae-epoch" || what === "gan-epoch";
-    if (isEpoch && shapes)
-      throw new UserError(
-        `--shape: expected none with ${what}, whose network is that of its configuration; leave it out`,
-      );
-    const steps = given ?? (isEpoch ? 200 : 8);
-    for (const [name, count, least] of [
+    for (const [name, counts, least] of [
       ["threads", threads, 1],
-      ["rounds", rounds, 1],
-      ["steps", steps, 1],
-      ["warmup", warmup, 0],
+      ["rounds", [rounds], 1],
+      ["steps", steps === undefined ? [] : [steps], 1],
+      ["warmup", [warmup], 0],
+      ["sentences", sentences === undefined ? [] : [sentences], 1],
     ] as const)
-      if (!Number.isInteger(count) || count < least)
-        throw new UserError(`--${name}: expected a whole number, at least ${least}, got ${count}`);
-    if (what === "child" && epoch) {
-      console.log(JSON.stringify(await timeEpoch(epoch, threads, steps)));
+      for (const count of counts)
+        if (!Number.isInteger(count) || count < least)
+          throw new UserError(`--${name}: expected a whole number, at least ${least}, got ${count}`);
+    if (works[0] === "child") {
+      const { measureHere } = await import("../bench/child.ts");
+      const { engine, epoch } = args;
+      const asked = { shapes: shapes ?? [], threads: threads[0]!, steps: steps ?? 8, warmup, engine, epoch, sentences };
+      console.log(JSON.stringify(await measureHere(asked)));
       return exitCodes.done;
     }
-    if (what === "child") {
-      if (shapes?.length !== 1)
-        throw new UserError("bench child: expected one --shape; it is what `bench step` starts");
-      console.log(JSON.stringify(await timeSteps(shapes[0]!, threads, steps, warmup)));
-      return exitCodes.done;
-    }
+    const { runBench } = await import("../bench/bench.ts");
+    const { conditionsText, writeReport } = await import("../bench/files.ts");
+    const { parsePeers } = await import("../bench/peers.ts");
     const say = (text: string): void => void (quiet || json || console.error(text));
-    const sayIfBusy = ({ loadBefore }: { readonly loadBefore: number }): void =>
-      void (loadBefore > 0.5 && say(`the machine is busy (load ${loadBefore.toFixed(1)}): ratios will scatter`));
-    if (what === "depth") {
-      const facts = conditions(threads, 1, null);
-      const lines = [];
-      for (const s of shapes ?? depthShapes) {
-        say(`timing ${s.depth}+${s.depth} layers, width ${s.width} ...`);
-        const { milliseconds, ...timing } = await timeInChild(s, threads, 5, 1);
-        lines.push({ ...s, ...timing, step: median(milliseconds) });
-      }
-      const perLayer = lines[0]!.step / lines[0]!.depth;
-      const rows = lines.map(({ depth, width, step, compileMilliseconds, firstStepMilliseconds, peakMemory }) => [
-        `${depth}+${depth}, ${width}`,
-        step.toFixed(0),
-        (step / depth / perLayer).toFixed(2),
-        compileMilliseconds.toFixed(0),
-        firstStepMilliseconds.toFixed(0),
-        (peakMemory / 2 ** 20).toFixed(0),
-      ]);
-      const head = ["layers, width", "ms/step", "ms a layer, relative", "compile ms", "first step ms", "peak MiB"];
-      print({ quiet, json }, { ...facts, lines }, () => table(head, rows));
-      return exitCodes.done;
-    }
-    if (what === "probes") {
-      const { extent } = await import("../statistics.ts");
-      const { presets } = await import("../probes/presets.ts");
-      const presetRhythms = presets.map(({ name, everySteps }) => `${name} ${everySteps}`).join(", ");
-      const facts = conditions(threads, rounds, null);
-      sayIfBusy(facts);
-      const lines = [];
-      for (const s of shapes ?? stepShapes) {
-        say(`timing ${s.depth}+${s.depth} layers, width ${s.width} ...`);
-        lines.push({ ...s, ...(await timeProbes(s, threads, rounds, warmup)) });
-      }
-      const names = Object.keys(lines[0]!.ratios);
-      const percent = (ratio: number): string => `${((ratio - 1) * 100).toFixed(1)} %`;
-      const rows = lines.map(({ depth, width, milliseconds, ratios }) => [
-        `${depth}+${depth}, ${width}`,
-        median(milliseconds).toFixed(1),
-        ...names.map((name) => {
-          const [low, high] = extent(ratios[name]!);
-          return `${percent(median(ratios[name]!))} (${percent(low)} to ${percent(high)})`;
-        }),
-      ]);
-      const under =
-        `${facts.cpu}, ${facts.cores} cores, load ${facts.loadBefore.toFixed(2)} before; ${threads} thread(s); what a measured step takes ` +
-        `beyond one without probes, in turns in one process, each compared with its own round: median (lowest to highest) of ` +
-        `${rounds} rounds. Steps between measurements: ${presetRhythms}, unless told otherwise`;
-      print({ quiet, json }, { ...facts, lines }, () => {
-        return `${table(["layers, width", "ms/step without", ...names], rows)}\n${under}`;
-      });
-      return exitCodes.done;
-    }
-    const range = (spread: Range | undefined, digits: number): string =>
-      spread ? `${spread.median.toFixed(digits)} (${spread.min.toFixed(digits)}-${spread.max.toFixed(digits)})` : "-";
-    if (what === "decode") {
-      const facts = conditions(threads, rounds, null);
-      sayIfBusy(facts);
-      const lines = [];
-      for (const s of shapes ?? decodingShapes) {
-        say(`timing ${s.depth}+${s.depth} layers, width ${s.width} ...`);
-        lines.push(...(await compareDecoding(s, threads, rounds)));
-      }
-      const rows = lines.map(({ depth, width, sentences, beam, incremental, full, ratio }) => [
-        `${depth}+${depth}, ${width}`,
-        String(sentences),
-        String(beam),
-        range(incremental, 0),
-        range(full, 0),
-        range(ratio, 1),
-      ]);
-      const under =
-        `${facts.cpu}, ${facts.cores} cores, load ${facts.loadBefore.toFixed(2)} before; ${threads} thread(s); vocabulary 4000, ` +
-        `${decodedTokens.source} tokens a source, ${decodedTokens.target} a translation; incremental: keys and values are kept; full: the ` +
-        `whole network on the whole prefix for every token; median (lowest-highest) of ${rounds} rounds`;
-      print({ quiet, json }, { ...facts, ...decodedTokens, lines }, () => {
-        return `${table(["layers, width", "sentences", "beam", "incremental ms", "full ms", "full / incremental"], rows)}\n${under}`;
-      });
-      return exitCodes.done;
-    }
-    const torch = await findTorch(python);
-    const facts = conditions(threads, rounds, torch?.version ?? null);
-    sayIfBusy(facts);
-    if (!torch) say("no Python with PyTorch found (python3 -c 'import torch'): no ratios; --python names one");
-    const machine =
-      `${facts.cpu}, ${facts.cores} cores, load ${facts.loadBefore.toFixed(2)} before; ${threads} thread(s); ` +
-      `PyTorch ${facts.torch ?? "not found"}, eager`;
-    if (isEpoch) {
-      say(`timing ${what} ...`);
-      const line = await compareEpoch(what, { threads, rounds, steps, python: torch?.python });
-      const row = [what, range(line.fathom, 2), range(line.torch, 2), range(line.ratio, 2)];
-      const under =
-        `${machine}; ${line.parameters} parameters, ${line.steps} steps an epoch, scaled from the mean of ${steps} timed after 20 of ` +
-        `warm-up: batches drawn, Adam, gradient norm of every parameter at every step; fathom's probes as its configuration has ` +
-        `them; no evaluation; median (lowest-highest) of ${rounds} rounds`;
-      print({ quiet, json }, { ...facts, timedSteps: steps, lines: [line] }, () => {
-        return `${table(["what", "fathom s/epoch", "PyTorch s/epoch", "ratio"], [row])}\n${under}`;
-      });
-      return exitCodes.done;
-    }
-    const lines: StepComparison[] = [];
-    for (const s of shapes ?? stepShapes) {
-      say(`timing ${s.depth}+${s.depth} layers, width ${s.width} ...`);
-      lines.push(await compareStep(s, { threads, rounds, steps, python: torch?.python }));
-    }
-    print({ quiet, json }, { ...facts, lines }, () => {
-      const rows = lines.map(({ depth, width, fathom, torch, ratio }) => [
-        `${depth}+${depth}, ${width}`,
-        range(fathom, 1),
-        range(torch, 1),
-        range(ratio, 2),
-      ]);
-      const under =
-        `${machine}; batch 32 x 32 tokens, vocabulary 4000, Adam, the default probes on; ` +
-        `median (lowest-highest) of ${rounds} rounds of ${steps} steps`;
-      return `${table(["layers, width", "fathom ms/step", "PyTorch ms/step", "ratio"], rows)}\n${under}`;
+    const peers = args.peer && parsePeers(args.peer);
+    const { ensureFolder } = await import("../runs/files.ts");
+    if (out !== "") ensureFolder(out); // now, not after an hour
+    let files: string[] = [];
+    const { report, tables } = await runBench({
+      ...{ works, shapes, threads, rounds, steps, peers, python: args.python, say },
+      async found(report) {
+        if (out !== "") files = await writeReport(out, report);
+      },
     });
+    const { bestPeer } = await import("../bench/turns.ts");
+    const { table } = await import("./table.ts");
+    print({ quiet, json }, report, () =>
+      [
+        ...(report.comparisons.length > 0 ? [table(...comparisonTable(report.comparisons, bestPeer)), legend] : []),
+        ...tables.map(({ head, rows, under }) => `${table(head, rows)}\n${under}`),
+        conditionsText(report),
+        ...files,
+      ].join("\n\n"),
+    );
     return exitCodes.done;
   },
 });
+
+const legend =
+  "medians (lowest-highest) of the rounds; ratios are fathom / peer of the same round, of time or memory, below 1 fathom needs less; " +
+  "best: the peer that needs least. `fathom bench --help` says what each work is, --json prints every measurement";
+
+/** Head and rows: a comparison a row, a column for every peer that was measured somewhere. */
+function comparisonTable(
+  comparisons: readonly Comparison[],
+  bestPeer: (comparison: Comparison) => PeerSide | undefined,
+): [head: string[], rows: string[][]] {
+  const peers = [...new Set(comparisons.flatMap(({ peers }) => peers.map(({ name }) => name)))];
+  const head = ["work", "shape", "threads", "unit", "fathom", ...peers, "ratio to torch", "ratio to best"];
+  const rows = comparisons.map((comparison) => {
+    const { work, shape, threads, unit, fathom } = comparison;
+    const side = (name: string) => comparison.peers.find((peer) => peer.name === name);
+    const best = bestPeer(comparison);
+    const isRate = unit === "ms/token"; // known by its inverse
+    const cost = (of: Range | undefined): string =>
+      range(of && isRate ? { median: 1000 / of.median, min: 1000 / of.max, max: 1000 / of.min } : of);
+    return [
+      ...[work, shape, String(threads), isRate ? "tokens/s" : unit, cost(fathom.cost)],
+      ...peers.map((name) => cost(side(name)?.cost)),
+      range(side("torch")?.ratio, 2),
+      best ? `${range(best.ratio, 2)} ${best.name}` : "-",
+    ];
+  });
+  return [head, rows];
+}
+
+/** Three digits, or so many behind the point. */
+function range(of: Range | undefined, digits?: number): string {
+  if (!of) return "-";
+  const text = (value: number): string =>
+    value.toFixed(digits ?? Math.min(4, Math.max(0, 2 - Math.floor(Math.log10(value)))));
+  return `${text(of.median)} (${text(of.min)}-${text(of.max)})`;
+}
 
 /** Runs a soak: a line a minute on stderr, figures at the end. */
 async function runSoak(args: {
@@ -272,7 +229,7 @@ async function runSoak(args: {
   return exitCodes.failure;
 }
 
-function parseShape(text: string): { depth: number; width: number } {
+function parseShape(text: string): Shape {
   const [, depth, width] = /^(\d+)x(\d+)$/.exec(text) ?? [];
   if (!depth || !width || Number(width) % 4 !== 0)
     throw new UserError(`--shape: expected DEPTHxWIDTH with a width divisible by 4, e.g. 6x64, got "${text}"`);

@@ -1,0 +1,65 @@
+// Child processes of `fathom bench`: everything that is timed runs in a process of its own, one at a time unless several at once
+// are what is timed.
+
+import { execFile, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { messageOf } from "../errors.ts";
+
+const run = promisify(execFile);
+
+/** The command line's own program. */
+export const program = fileURLToPath(new URL("../../bin/fathom.js", import.meta.url));
+/** Where the peers' programs lie. */
+export const peerFolder = fileURLToPath(new URL("../../scripts/peers/", import.meta.url));
+
+/** No measurement takes as long, compiling included; milliseconds. */
+const patience = 20 * 60 * 1000;
+
+/** What a program prints on stdout, and its time from being started to its end. Throws an error of one line where it fails: the last
+ *  that it said. */
+export async function output(
+  command: string,
+  args: readonly string[],
+): Promise<{ stdout: string; started: number; seconds: number }> {
+  const started = Date.now();
+  const began = performance.now();
+  try {
+    const { stdout } = await run(command, args, { timeout: patience, maxBuffer: 2 ** 26 });
+    return { stdout, started, seconds: (performance.now() - began) / 1000 };
+  } catch (error) {
+    const { killed, stderr = "" } = error as { killed?: boolean; stderr?: string };
+    if (killed) throw new Error(`it took more than ${patience / 60_000} minutes`, { cause: error });
+    throw new Error(stderr.trim().split("\n").at(-1)?.trim() || messageOf(error), { cause: error });
+  }
+}
+
+/** The last line of JSON that a program prints, and when it was started (milliseconds since 1970). */
+export async function jsonOf<T>(command: string, args: readonly string[]): Promise<T & { readonly started: number }> {
+  const { stdout, started } = await output(command, args);
+  return { ...(JSON.parse(stdout.trim().split("\n").at(-1)!) as T), started };
+}
+
+/** What a fresh process of `fathom bench child` measures. */
+export const runChild = <T>(args: readonly string[]): Promise<T & { readonly started: number }> =>
+  jsonOf<T>(process.execPath, [program, "bench", "child", ...args]);
+
+/** Starts fathom with these arguments, its errors shown; what ends it at once, and a promise of its exit code. */
+export function startFathom(args: readonly string[]): { ended: Promise<number | null>; kill(): void } {
+  const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "ignore", "inherit"] });
+  const ended = new Promise<number | null>((resolve) => child.once("close", resolve).once("error", () => resolve(1)));
+  return { ended, kill: () => void child.kill("SIGKILL") };
+}
+
+/** Does something in a folder of its own, which is gone afterwards. */
+export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), "fathom-bench-"));
+  try {
+    return await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
