@@ -325,6 +325,9 @@ interface PackedKeysAndValues extends KeysAndValues {
   readonly packed: HostTensor;
 }
 
+/** Bytes of keys and values up to which they are handed over packed. */
+const MOST_PACKED = 2 ** 20;
+
 function incrementalScorer({ engine, parameters, decoder }: Translator, work: Work): Scorer {
   const { sources, order, sentencesAtOnce, slots, maxLength } = work;
   const { layers, heads, headWidth, vocabulary } = decoder;
@@ -412,17 +415,25 @@ function incrementalScorer({ engine, parameters, decoder }: Translator, work: Wo
       for (const [from, slot] of moves) rowOf(list, slot).set(rowOf(spare, from));
     }
   };
-  /** Appends the keys and values of a slot's newest token. */
+  /** Appends the keys and values of a slot's newest token. Number by number: views of so few take longer to make than to copy. */
   const keep = (slot: number, position: number, fresh: Float32Array): void => {
-    for (const [i, list] of cache.lists.entries())
+    let at = 0;
+    for (const list of cache.lists)
       for (let head = 0; head < heads; head++) {
-        const at = (i * heads + head) * headWidth;
-        const place = (slot * heads + head) * cache.length + position;
-        list.set(fresh.subarray(at, at + headWidth), place * headWidth);
+        const place = ((slot * heads + head) * cache.length + position) * headWidth;
+        for (let i = 0; i < headWidth; i++) list[place + i] = fresh[at++]!;
       }
   };
 
-  const options = { fixedParameters: true, inPlace: new Set(["memory", "cache"]) };
+  // Few are handed over as two tensors, which the runtime then takes apart: that costs less than handing over many.
+  const keptBytes = 8 * layers * slots * heads * headWidth * (maxLength + longestSource);
+  const isMany = keptBytes > MOST_PACKED;
+  const tensorsOf = (name: "cache" | "memory", { packed, lists, length }: PackedKeysAndValues) => {
+    const shape = [slots, heads, length, headWidth];
+    return isMany
+      ? Object.fromEntries(lists.map((list, i) => [`${name}/${i}`, float32(shape, list)]))
+      : { [name]: packed };
+  };
   return async (asked) => {
     await layOutMemory(asked);
     layOutCache(asked);
@@ -436,10 +447,14 @@ function incrementalScorer({ engine, parameters, decoder }: Translator, work: Wo
       target: int32([slots], target),
       position: int32([slots], position),
       sourceMask: float32([slots, memory.length], sourceMask),
-      memory: memory.packed,
-      cache: cache.packed,
     };
-    const rows = rowsOf(await engine.output(decoder.step, parameters, { tensors, tokens: slots }, options), slots);
+    const kept = { ...tensorsOf("memory", memory), ...tensorsOf("cache", cache) };
+    const batch = { tensors: { ...tensors, ...kept }, tokens: slots };
+    const options = { fixedParameters: true, inPlace: new Set(Object.keys(kept)) };
+    const rows = rowsOf(
+      await engine.output(isMany ? decoder.stepOfMany : decoder.step, parameters, batch, options),
+      slots,
+    );
     for (const [slot, one] of asked.entries()) if (one) keep(slot, position[slot]!, rows[slot]!.subarray(vocabulary));
     return rows.map((row) => row.subarray(0, vocabulary));
   };

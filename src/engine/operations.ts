@@ -671,6 +671,22 @@ const own: Readonly<Record<Exclude<keyof typeof ops, "scatterRows">, Cases>> = {
     "large logits behind a mask": attention([2, 2, 3, 5, 4], [4, 2], { scale: 4 }),
     "no examples": attention([0, 2, 3, 5, 4], []),
   },
+  maskedSoftmax: {
+    // The second and the last number of every row are hidden.
+    "[2, 5]": forwardOnly({
+      inputs: { s: [2, 5] },
+      values: { s: normals("s", 10, 20) },
+      apply: ({ s }) => ops.maskedSoftmax(s!, tf.tensor1d([0, -1e9, 0, 0, -1e9])),
+      reference: ({ s }) =>
+        Float64Array.from(
+          [0, 5].flatMap((start) => {
+            const [a, , b, c] = s!.subarray(start, start + 5);
+            const [pa, pb, pc] = float64.softmax([a!, b!, c!]);
+            return [pa!, 0, pb!, pc!, 0];
+          }),
+        ),
+    }),
+  },
   attentionScores: { "two heads": scored(ops.attentionScores, (row) => row) },
   attentionProbabilities: {
     "two heads": scored(ops.attentionProbabilities, float64.softmax),

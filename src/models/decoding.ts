@@ -3,7 +3,7 @@
 // one position a row, [B, D], with attention over keys and values that were kept from the positions before.
 import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
-import { attendHeads, paddingMask, projectHeads } from "../nn/attention.ts";
+import { attendHeads, attendKept, paddingMask, projectHeads } from "../nn/attention.ts";
 import { under } from "../nn/parameters.ts";
 import { sinusoidalPositions } from "../nn/positions.ts";
 import type { Player, Stage, StageContext, Tensors } from "../stage.ts";
@@ -26,6 +26,8 @@ import {
  *  `cache` [2 L B, H, C, K], keys and values of self-attention at those (what stands behind them does not matter; C is at
  *  least the largest position), `memory` [2 L B, H, S, K] and `sourceMask` -> [B, V + 2 L D], log-probabilities of the next
  *  token, then keys and values of the newest one for the cache;
+ *  `stepOfMany`: the same of `cache/0` ... and `memory/0` ..., the lists [B, H, C, K] and [B, H, S, K] one by one, which copies none of
+ *  what is kept and takes longer where that is little;
  *  `full`: `source`, `sourceMask`, `target` int32 [B, T] and `position` int32 [B] -> [B, V], log-probabilities of what
  *  follows the token at `position`, with nothing kept from before;
  *  `attention`: `source`, `sourceMask` and `target` of one row -> all attention probabilities end to end, layer by layer from the
@@ -33,6 +35,7 @@ import {
 export interface Decoder {
   readonly encode: Player;
   readonly step: Player;
+  readonly stepOfMany: Player;
   readonly full: Player;
   readonly attention: Player;
   /** Of the decoder. */
@@ -49,6 +52,18 @@ export function decoder(options: TransformerOptions): Decoder {
   const layers = Array.from({ length: depth.decoder }, (_, layer) => layer);
   const lists = layers.flatMap((layer) => [keysOf(layer), valuesOf(layer)]);
   const view = (name: string, output: string, stages: Stage[]): Player => ({ name, stages, scalars: [], output });
+  const step = (name: string, first: readonly Stage[], attend: typeof attendKept, reads: readonly string[]): Player => {
+    const stages = [
+      ...first,
+      stepEmbedStage(options),
+      ...layers.map((layer) => stepLayer(options, layer, attend)),
+      ...endStage(options, "decoder"),
+      stepOutputStage(options, lists),
+    ];
+    return view(name, "output", [
+      together(name, stages, { reads: ["target", "position", "sourceMask", ...reads], writes: ["output"] }),
+    ]);
+  };
   return {
     encode: view("encode", "memory", [
       ...encoderStages(options),
@@ -57,22 +72,8 @@ export function decoder(options: TransformerOptions): Decoder {
         writes: ["memory"],
       }),
     ]),
-    step: view("step", "output", [
-      together(
-        "decoder/step",
-        [
-          unpackStage(lists),
-          stepEmbedStage(options),
-          ...layers.map((layer) => stepLayer(options, layer)),
-          ...endStage(options, "decoder"),
-          stepOutputStage(options, lists),
-        ],
-        {
-          reads: ["target", "position", "sourceMask", "cache", "memory"],
-          writes: ["output"],
-        },
-      ),
-    ]),
+    step: step("decoder/step", [unpackStage(lists)], attendJoined, ["cache", "memory"]),
+    stepOfMany: step("decoder/step-of-many", [], attendKept, [...lists.map(cached), ...lists.map(remembered)]),
     full: view("full", "output", [...encoderStages(options), ...decoderStages(options), fullOutputStage(options)]),
     attention: view("attention", "attention", [attentionStage(options)]),
     layers: depth.decoder,
@@ -204,10 +205,15 @@ function stepEmbedStage(options: TransformerOptions): Stage {
   };
 }
 
+/** {@link attendKept} by joining what is kept with what is new. */
+const attendJoined: typeof attendKept = (q, own, kept, p, options) =>
+  attendHeads(q, tf.concat([kept.k, own.k], 2), tf.concat([kept.v, own.v], 2), p, options);
+
 /** A decoder layer on one position of every row. */
-function stepLayer(options: TransformerOptions, layer: number): Stage {
+function stepLayer(options: TransformerOptions, layer: number, attend: typeof attendKept): Stage {
   const { heads } = options;
-  const lists = [keysOf(layer), valuesOf(layer)] as const;
+  const [keys, values] = [keysOf(layer), valuesOf(layer)];
+  const lists = [keys, values];
   const reads = ["decoder", "visible", "sourceMask", ...lists.map(cached), ...lists.map(remembered)];
   return layerStage(
     options,
@@ -216,11 +222,16 @@ function stepLayer(options: TransformerOptions, layer: number): Stage {
     reads,
     (carry, context, write) => ({
       "self-attention"(x_BD, p, inside) {
-        const [q, ...pair] = projectHeads(x_BD, ["query", "key", "value"], p, { heads, inside });
-        const rows = x_BD.shape.slice(0, 1);
-        for (const [i, list] of lists.entries()) write(fresh(list), pair[i]!);
-        const [k, v] = lists.map((list, i) => tf.concat([carry[cached(list)]!, pair[i]!], 2));
-        return attendHeads(q!, k!, v!, p, { positions: rows, mask: paddingMask(carry["visible"]!), inside });
+        const [q, k, v] = projectHeads(x_BD, ["query", "key", "value"], p, { heads, inside }) as [
+          Tensor,
+          Tensor,
+          Tensor,
+        ];
+        write(fresh(keys), k);
+        write(fresh(values), v);
+        const kept = { k: carry[cached(keys)]!, v: carry[cached(values)]! };
+        const mask = paddingMask(carry["visible"]!);
+        return attend(q, { k, v }, kept, p, { positions: x_BD.shape.slice(0, 1), mask, inside });
       },
       "cross-attention"(x_BD, p, inside) {
         const [q] = projectHeads(x_BD, ["query"], p, { heads, inside });
@@ -230,7 +241,7 @@ function stepLayer(options: TransformerOptions, layer: number): Stage {
       },
       "feed-forward": (x_BD, p, inside) => feedForwardBranch(options, x_BD, p, context, inside),
     }),
-    `step ${layer}`,
+    `step ${layer} ${attend.name}`,
   );
 }
 

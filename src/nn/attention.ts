@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
-import { scaledDotProductAttention } from "../ops/index.ts";
+import { maskedSoftmax, scaledDotProductAttention } from "../ops/index.ts";
 import type { Tensors } from "../stage.ts";
 import { linear, linearParameters } from "./linear.ts";
 import { type ParameterShapes, scope } from "./parameters.ts";
@@ -86,19 +86,43 @@ export function attendHeads(
   k_BHSK: Tensor,
   v_BHSK: Tensor,
   p: Tensors,
-  options: {
-    readonly positions: readonly number[];
-    readonly mask: Tensor;
-    readonly dropout?: Tensor;
-    readonly inside?: InsideAttention | undefined;
-  },
+  options: Joining & { readonly mask: Tensor; readonly dropout?: Tensor },
 ): Tensor {
-  const [, heads, , headWidth] = q_BHTK.shape as [number, number, number, number];
+  return joinHeads(scaledDotProductAttention(q_BHTK, k_BHSK, v_BHSK, options.mask, options.dropout), p, options);
+}
+
+/** The same of one query a row among keys and values `kept` [B, H, C, K] and `own` [B, H, 1, K], which are not joined: that would copy
+ *  all that is kept. `mask` is for the kept ones and the own one behind them, [B, 1, 1, C + 1]. */
+export function attendKept(
+  q_BH1K: Tensor,
+  own: { readonly k: Tensor; readonly v: Tensor },
+  kept: { readonly k: Tensor; readonly v: Tensor },
+  p: Tensors,
+  options: Joining & { readonly mask: Tensor },
+): Tensor {
+  const scaled_BH1K = tf.mul(q_BH1K, 1 / Math.sqrt(q_BH1K.shape.at(-1)!));
+  const scores_BH1S = tf.concat(
+    [tf.matMul(scaled_BH1K, kept.k, false, true), tf.sum(tf.mul(scaled_BH1K, own.k), -1, true)],
+    3,
+  );
+  const p_BH1S = maskedSoftmax(scores_BH1S, options.mask);
+  const [ofKept, ofOwn] = tf.split(p_BH1S, [kept.k.shape[2]!, 1], 3) as [Tensor, Tensor];
+  return joinHeads(tf.add(tf.matMul(ofKept, kept.v), tf.mul(ofOwn, own.v)), p, options);
+}
+
+/** How heads become rows again. */
+interface Joining {
+  readonly positions: readonly number[];
+  readonly inside?: InsideAttention | undefined;
+}
+
+function joinHeads(o_BHTK: Tensor, p: Tensors, { positions, inside }: Joining): Tensor {
+  const [, heads, , headWidth] = o_BHTK.shape as [number, number, number, number];
   const unchanged = (x: Tensor): Tensor => x;
-  const { heads: mixed = unchanged, joined = unchanged } = options.inside ?? {};
-  const o_BHTK = mixed(scaledDotProductAttention(q_BHTK, k_BHSK, v_BHSK, options.mask, options.dropout));
-  const o_BTHK = options.positions.length === 1 ? o_BHTK : tf.transpose(o_BHTK, [0, 2, 1, 3]);
-  const o_BTD = tf.reshape(o_BTHK, [...options.positions, heads * headWidth]);
+  const { heads: mixed = unchanged, joined = unchanged } = inside ?? {};
+  const mixed_BHTK = mixed(o_BHTK);
+  const o_BTHK = positions.length === 1 ? mixed_BHTK : tf.transpose(mixed_BHTK, [0, 2, 1, 3]);
+  const o_BTD = tf.reshape(o_BTHK, [...positions, heads * headWidth]);
   return linear(joined(o_BTD), p["out/weight"]!, p["out/bias"]);
 }
 

@@ -14,7 +14,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, mask:
   return tf.customGrad((...args: unknown[]) => {
     const [q, k, v, save] = args as [Tensor, Tensor, Tensor, GradSaveFunc];
     const scores = tf.mul(tf.matMul(q, k, false, true), scale);
-    const p = kernelOr("MaskedSoftmax", { scores, mask }, {}, () => tf.softmax(tf.add(scores, mask)));
+    const p = maskedSoftmax(scores, mask);
     const dropped = dropout ? tf.mul(p, dropout) : p;
     const value = tf.matMul(dropped, v);
     save([q, k, v, p, value, ...(dropout ? [dropout] : [])]);
@@ -29,6 +29,10 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, mask:
     return { value, gradFunc };
   })(q, k, v);
 }
+
+/** softmax(S + mask) over the last axis, where the mask holds 0 or a large negative number. Has no gradient of its own. */
+export const maskedSoftmax = (scores: Tensor, mask: Tensor): Tensor =>
+  kernelOr("MaskedSoftmax", { scores, mask }, {}, () => tf.softmax(tf.add(scores, mask)));
 
 /** Attention scores S_BHTS = Q K^T / sqrt(K) + mask, as {@link scaledDotProductAttention} has them: beside it in one
  *  graph they are not computed twice. */

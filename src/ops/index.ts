@@ -1,6 +1,6 @@
 // Tensor functions TensorFlow.js lacks, or whose own gradient keeps or computes more than it must.
 export { gelu, leakyRelu, relu, sigmoid, softplus, tanh } from "./activations.ts";
-export { attentionProbabilities, attentionScores, scaledDotProductAttention } from "./attention.ts";
+export { attentionProbabilities, attentionScores, maskedSoftmax, scaledDotProductAttention } from "./attention.ts";
 export { bernoulliLogLikelihood } from "./bernoulli.ts";
 export { convolution, type ConvolutionOptions, filterGradient, transposedConvolution } from "./convolution.ts";
 export { linearCrossEntropy } from "./cross-entropy.ts";

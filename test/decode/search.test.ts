@@ -68,6 +68,17 @@ describe("against full re-decoding", () => {
     expect(best!.ids).not.toEqual(other!.ids);
   });
 
+  // Beyond 1 MiB of them, keys and values are handed over one by one, and none is joined with what is new.
+  test.each(["pre-ln", "post-ln", "hybridnorm", "normformer", "ngpt", "sub-ln"])(
+    "%s: 64 sentences at once find the same",
+    async (residual) => {
+      const translator = translatorOf(engine, { residual });
+      const sources = randomSources([60, ...Array.from({ length: 63 }, (_, i) => 1 + (i % 7))], 50);
+      const options = { ...greedy, beam: 1, rows: 64, maxLength: 8 };
+      expectSame(await translate(translator, sources, options), await translateFully(translator, sources, options));
+    },
+  );
+
   test("on the cpu engine", async () => {
     const cpu = await engines.cpu.create({ threads: 1 });
     const sources = randomSources([4, 2], 50);

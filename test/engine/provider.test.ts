@@ -27,6 +27,7 @@ import { programsOf } from "./programs.ts";
 const standard: Readonly<Record<string, number>> = {
   ...{ Abs: 13, Add: 14, And: 7, Atan: 7, Cast: 13, Concat: 13, ConstantOfShape: 9, Conv: 11, ConvTranspose: 11 },
   ...{ Div: 14, Equal: 13, Erf: 13, Exp: 13, Expand: 13, Gather: 13, Gemm: 13, Greater: 13, GreaterOrEqual: 16 },
+  ...{ HardSigmoid: 6 },
   ...{ Identity: 16, LayerNormalization: 17, LeakyRelu: 16, Less: 13, LessOrEqual: 16, Log: 13, LogSoftmax: 13 },
   ...{ MatMul: 13, Max: 13, Min: 13, Mul: 14, Neg: 13, Pow: 15, Reciprocal: 13, ReduceMax: 18, ReduceMean: 18 },
   ...{ ReduceMin: 18, ReduceProd: 18, ReduceSum: 13, ReduceSumSquare: 18, Relu: 14, Reshape: 14, ScatterND: 18 },
