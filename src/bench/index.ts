@@ -4,6 +4,7 @@ export { depth } from "./depth.ts";
 export { ganEpoch } from "./gan-epoch.ts";
 export { memory } from "./memory.ts";
 export { probes } from "./probes.ts";
+export { roofline } from "./roofline.ts";
 export { start } from "./start.ts";
 export { step } from "./step.ts";
 export { sweep } from "./sweep.ts";

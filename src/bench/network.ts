@@ -1,5 +1,6 @@
 // The network whose training steps are timed, and what a child process measures of it.
 
+import type { EngineOptions } from "../engine/engine.ts";
 import { createEngine } from "../engine/select.ts";
 import { transformer, type TransformerOptions } from "../models/transformer.ts";
 import { recordingProbes } from "../prepare.ts";
@@ -106,10 +107,17 @@ export const countParameters = ({ parameters }: Pick<Training, "parameters">): n
 /** A training step with the probes named, what they say written to a file. */
 export type TakeStep = (probes: readonly string[]) => Promise<{ milliseconds: number; loss: number }>;
 
-/** Builds a network in training on one batch, does `work` with it, and leaves nothing behind. `probes`: all that any step will name. */
+/** How a network in training is made: with which engine (`onnx` if not given), the names of all probes that any step will name, and
+ *  who hears of the engine's programs and their calls. */
+interface Stepping extends Pick<EngineOptions, "threads" | "onProgram" | "onCall"> {
+  readonly engine?: string | undefined;
+  readonly probes: readonly string[];
+}
+
+/** Builds a network in training on one batch, does `work` with it, and leaves nothing behind. */
 export async function stepping<T>(
   shape: Shape,
-  { threads, engine = "onnx", probes }: { threads: number; engine?: string | undefined; probes: readonly string[] },
+  { engine = "onnx", probes, ...options }: Stepping,
   work: (step: TakeStep, training: Training) => Promise<T>,
 ): Promise<T> {
   const players = transformer(networkOf(shape));
@@ -123,7 +131,7 @@ export async function stepping<T>(
     players,
     parameters: initialize(players, 1),
     optimizers: new Map(players.map(({ name }) => [name, createOptimizer(adam)])),
-    engine: await createEngine(engine, { threads }),
+    engine: await createEngine(engine, options),
     dataset: dataset as Dataset,
     seed: 1,
     steps: 1,

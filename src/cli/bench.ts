@@ -10,8 +10,8 @@ export const bench = verb({
   summary:
     "speed and memory beside PyTorch, JAX and TensorFlow.js where they are here: a training step (step), time to the first one (start), " +
     "memory (memory), a sweep of small runs (sweep), growth with depth (depth), decoding (decode), an epoch of the VAE and of the GAN " +
-    "(vae-epoch, gan-epoch), engines on TensorFlow.js (wasm); of fathom alone: what probes cost (probes), whether memory stays bounded " +
-    "over many networks (soak)",
+    "(vae-epoch, gan-epoch), engines on TensorFlow.js (wasm); of fathom alone: what probes cost (probes), how far each part of a step is from " +
+    "the machine's limit (roofline), whether memory stays bounded over many networks (soak)",
   positionals: {
     works: {
       type: "string",
@@ -52,7 +52,7 @@ export const bench = verb({
       default: "",
       defaultDescription: "nothing is written",
       requiresArg: true,
-      describe: "folder for bench.json, bench.svg and bench.png",
+      describe: "folder for bench.json, bench.svg and bench.png; of roofline also roofline.svg and roofline.png",
     },
     minutes: {
       type: "number",
@@ -82,6 +82,7 @@ export const bench = verb({
     ["fathom bench decode --rounds 9", "64 tokens with kept keys and values, beside PyTorch and beside all again"],
     ["fathom bench vae-epoch gan-epoch --rounds 5", "epochs of configs/baselines, beside PyTorch"],
     ["fathom bench probes --rounds 20", "a step with the presets light, standard and full beside one without probes"],
+    ["fathom bench roofline --shape 6x64", "products and bytes of each part of a step, against the machine's rates"],
     [
       "fathom bench soak --minutes 10 --seed 2",
       "networks of random sizes, one after the other; exit code 1 if memory grows",
@@ -114,6 +115,7 @@ export const bench = verb({
     const { runBench } = await import("../bench/bench.ts");
     const { conditionsText, writeReport } = await import("../bench/files.ts");
     const { parsePeers } = await import("../bench/peers.ts");
+    const { writeRoofline } = await import("../bench/roofline.ts");
     const say = (text: string): void => void (quiet || json || console.error(text));
     const peers = args.peer && parsePeers(args.peer);
     const { ensureFolder } = await import("../runs/files.ts");
@@ -122,7 +124,11 @@ export const bench = verb({
     const { report, tables } = await runBench({
       ...{ works, shapes, threads, rounds, steps, peers, python: args.python, say },
       async found(report) {
-        if (out !== "") files = await writeReport(out, report);
+        if (out === "") return;
+        files = [
+          ...(await writeReport(out, report)),
+          ...(await writeRoofline(out, report.own, conditionsText(report))),
+        ];
       },
     });
     const { bestPeer } = await import("../bench/turns.ts");

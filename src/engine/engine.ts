@@ -117,6 +117,10 @@ export interface EngineOptions {
   readonly provider?: string | undefined;
   /** Hears of every program before it is loaded; for engines that have `providers`. */
   readonly onProgram?: ((program: CompiledProgram) => void) | undefined;
+  /** Hears of every call of a program after it has returned: what it was, as errors call it (`backward of encoder/00 (train)`), and
+   *  the milliseconds from handing it to the runtime until then. Noise and what else is done between calls is not in them. For engines
+   *  that have `providers`. */
+  readonly onCall?: ((what: string, milliseconds: number) => void) | undefined;
   /** What the engine is going to need, where it was laid out before, for the runtime's CPU kernels: buffers are made in that size at
    *  once, so that none is left behind for a larger one, and what was compiled is not compiled again. */
   readonly laidOut?: Pick<Footprint, "buffers" | "compiled"> | undefined;

@@ -42,11 +42,14 @@ export function encodeModel(
   const info = (name: string): ValueInfo => graph.values.get(name)!;
   const used = new Set([...readBy(graph.nodes), ...outputs]);
   const described = (name: string) => valueInfo(name, tensorType(info(name)));
+  const between = (nodes: readonly Node[], ends: ReadonlySet<string>) =>
+    nodes.flatMap((node) => node.outputs.filter((name) => name !== "" && !ends.has(name))).map(described);
   const body = ({ nodes, inputs, outputs }: Body): GraphProto =>
     create(GraphProtoSchema, {
       name: "body",
       node: nodes.map(encoded),
       input: inputs.map(described),
+      valueInfo: between(nodes, new Set(outputs)),
       output: outputs.map(described),
     });
   const encoded = ({ op, domain, inputs, outputs, attributes }: Node): NodeProto =>
@@ -64,8 +67,6 @@ export function encodeModel(
     });
   const nodes = graph.nodes.map(encoded);
   if (halts) nodes.push(create(NodeProtoSchema, { name: haltOutput, opType: "SequenceEmpty", output: [haltOutput] }));
-  const ends = new Set([...inputs, ...outputs]);
-  const between = graph.nodes.flatMap((node) => node.outputs.filter((name) => name !== "" && !ends.has(name)));
   const model = create(ModelProtoSchema, {
     irVersion: BigInt(irVersion),
     producerName: "fathom",
@@ -90,7 +91,7 @@ export function encodeModel(
           : [],
       ),
       input: inputs.map(described),
-      valueInfo: between.map(described),
+      valueInfo: between(graph.nodes, new Set([...inputs, ...outputs])),
       output: [...(halts ? [valueInfo(haltOutput, sequenceType())] : []), ...outputs.map(described)],
     }),
   });

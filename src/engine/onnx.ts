@@ -57,7 +57,7 @@ function providerNamed(name: string): Provider {
 
 function onnxEngine(
   provider: Provider,
-  { threads, recompute, laidOut, onProgram }: Omit<EngineOptions, "provider">,
+  { threads, recompute, laidOut, onProgram, onCall }: Omit<EngineOptions, "provider">,
 ): Engine {
   assert(!laidOut || provider === cpuProvider, `what was laid out for the cpu is given to provider ${provider.name}`);
   const loaded = new Map<string, Promise<Loaded>>();
@@ -142,11 +142,13 @@ function onnxEngine(
     let nextSum = 0;
     for (const [i, call] of plan.calls.entries()) {
       for (const { purpose, noise, data } of call.noises) keepNoise(data, { seed, purpose, noise, step });
+      const began = onCall && performance.now();
       try {
         await call.session.run(call.feeds, call.fetches);
       } catch (error) {
         throw runFailure(provider, call.what, error);
       }
+      if (began !== undefined) onCall?.(call.what, performance.now() - began);
       for (; plan.sums[nextSum]?.after === i; nextSum++) {
         const { into, from } = plan.sums[nextSum]!;
         for (let j = 0; j < into.length; j++) into[j]! += from[j]!;
