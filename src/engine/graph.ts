@@ -81,11 +81,8 @@ interface View {
   scalar(name: string): number | undefined;
 }
 
-/** A rule turns a node into one that does more, and names the producers it has swallowed; it may have changed one of those that stay. */
-type Rule = (
-  node: Node,
-  view: View,
-) => { readonly node: Node; readonly swallowed: readonly string[]; readonly changed?: Node } | undefined;
+/** A rule turns a node into one that does more, and names the producers it has swallowed. */
+type Rule = (node: Node, view: View) => { node: Node; swallowed: readonly string[] } | undefined;
 
 /** Whether `node` has the shape of the value `name` it would be fused with: broadcasting may have made it larger. */
 const keepsShape = (node: Node, name: string, view: View): boolean =>
@@ -144,19 +141,15 @@ const squareIntoSum: Rule = (node, view) => {
   return { node: { ...node, op: "ReduceSumSquare", inputs }, swallowed: [node.inputs[0]!] };
 };
 
-/** Relu(Reshape(Gemm(A, B, bias))) becomes Reshape(FusedGemm(A, B, bias)), which applies it to what it has just written. */
+/** Relu(Gemm(A, B, bias)) becomes FusedGemm(A, B, bias), which applies it to what it has just written. */
 const reluIntoGemm: Rule = (node, view) => {
   const [input] = node.inputs;
-  const reshape = node.op === "Relu" ? view.producer(input!) : undefined;
-  if (reshape?.op !== "Reshape" || !view.isPrivate(input!)) return undefined;
-  const [name, shape] = reshape.inputs;
-  const gemm = view.producer(name!);
-  if (gemm?.op !== "Gemm" || !view.isPrivate(name!)) return undefined;
+  const gemm = node.op === "Relu" ? view.producer(input!) : undefined;
+  if (gemm?.op !== "Gemm" || !view.isPrivate(input!)) return undefined;
   const attributes = { ...gemm.attributes, activation: "Relu" };
   return {
-    node: { ...reshape, inputs: [name!, shape!], outputs: node.outputs },
+    node: { ...gemm, op: "FusedGemm", domain: "com.microsoft", outputs: node.outputs, attributes },
     swallowed: [input!],
-    changed: { ...gemm, op: "FusedGemm", domain: "com.microsoft", attributes },
   };
 };
 
@@ -184,7 +177,6 @@ export function fuseNodes(graph: Graph, kept: ReadonlySet<string>): Node[] {
       if (!fused) continue;
       node = fused.node;
       for (const name of fused.swallowed) rewritten.delete(name);
-      if (fused.changed) rewritten.set(fused.changed.outputs[0]!, fused.changed);
     }
     rewritten.set(node.outputs[0]!, node);
   }

@@ -273,6 +273,20 @@ const elementwise =
     );
   };
 
+/** What `op` makes of every number of `x`; where that is another tensor under a new shape, of the other: next to the product that made
+ *  it, with which it can become one, and which the runtime then writes where it is wanted without a copy. */
+function onReshaped(
+  x: TensorInfo,
+  recorder: Recorder,
+  op: (name: string, shape: readonly number[]) => string,
+): TensorInfo {
+  const name = recorder.nameOf(x);
+  const producer = recorder.nodes.find(({ outputs }) => outputs[0] === name);
+  if (producer?.op !== "Reshape") return recorder.tensor(op(name, x.shape));
+  const [source] = producer.inputs;
+  return reshape(recorder.tensor(op(source!, recorder.values.get(source!)!.shape)), x.shape, recorder);
+}
+
 /** Axes as ONNX input, keepdims as attribute. */
 const reduction =
   (op: string): Kernel =>
@@ -366,7 +380,7 @@ const kernels: Record<string, Kernel> = {
   Log: elementwise("Log"),
   Sqrt: elementwise("Sqrt"),
   Erf: elementwise("Erf"),
-  Relu: elementwise("Relu"),
+  Relu: ({ x }, _, r) => onReshaped(x!, r, (name, shape) => r.node("Relu", [name], shape)),
   LeakyRelu: ({ x }, { alpha }, r) =>
     r.tensor(r.node("LeakyRelu", [r.nameOf(x!)], x!.shape, { alpha: { float: alpha as number } })),
   Sigmoid: elementwise("Sigmoid"),
