@@ -124,8 +124,9 @@ export interface FoundPeer extends Peer {
 export const peerNamed = (name: PeerName): Peer & { readonly name: PeerName } =>
   peers.find((peer) => peer.name === name)!;
 
-/** Names of peers as a user gives them; an unknown one is a `UserError`. */
+/** Names of peers as a user gives them, `none` alone for no peers; an unknown one is a `UserError`. */
 export function parsePeers(names: readonly string[]): PeerName[] {
+  if (names.join() === "none") return [];
   const known = peers.map(({ name }) => name);
   return names.map((given) => {
     const name = known.find((one) => one === given);

@@ -40,7 +40,7 @@ export const bench = verb({
       array: true,
       requiresArg: true,
       describe:
-        "only these: torch, torch-fused, torch-compile, jax, tfjs-wasm, tfjs-tensorflow; all that are here if not given",
+        "only these: torch, torch-fused, torch-compile, jax, tfjs-wasm, tfjs-tensorflow, or none; all that are here if not given",
     },
     python: {
       type: "string",

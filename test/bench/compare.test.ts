@@ -113,6 +113,7 @@ describe("peers", () => {
 
   test("are known by name", () => {
     expect(parsePeers(["torch", "jax"])).toEqual(["torch", "jax"]);
+    expect(parsePeers(["none"])).toEqual([]);
     expect(() => parsePeers(["torhc"])).toThrow('--peer: unknown peer "torhc"; did you mean "torch"?');
   });
 });
