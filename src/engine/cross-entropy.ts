@@ -10,29 +10,45 @@ import { type Constant, dropDeadNodes, type Graph, type Node, type ValueInfo } f
 const LOGITS_AT_ONCE = 4 * 2 ** 20;
 const FEWEST_ROWS = 32;
 
-/** How many of N targets are done at a time: the most that divide N and fit, or all where only a few would. */
-export function rowsAtOnce(targets: number, vocabulary: number): number {
+/** How many of N targets are done at a time: the most that divide N and fit, or all where only a few would. Few are less than half the
+ *  width: every turn reads and writes the D x V gradient of the weight, which would then be more than the turn's own logits. */
+export function rowsAtOnce(targets: number, width: number, vocabulary: number): number {
   const most = Math.min(targets, Math.floor(LOGITS_AT_ONCE / (4 * vocabulary)));
-  for (let rows = most; rows >= FEWEST_ROWS; rows--) if (targets % rows === 0) return rows;
+  const fewest = Math.max(FEWEST_ROWS, width / 2);
+  for (let rows = most; rows >= fewest; rows--) if (targets % rows === 0) return rows;
   return targets;
 }
 
 const gradientOp = "LinearCrossEntropyGradient";
 const isCrossEntropy = ({ op }: Node): boolean => op === "LinearCrossEntropy" || op === gradientOp;
 
-/** Joins the forward and the gradient of one output layer: the gradient gives the losses as well. */
+/** Joins the gradient of an output layer and its forwards: the gradient gives the losses as well, and those without smoothing. */
 export function joinCrossEntropies(given: readonly Node[]): readonly Node[] {
   const gradient = given.find(({ op }) => op === gradientOp);
-  const forward = given.find(
-    ({ op, inputs }) => op === "LinearCrossEntropy" && inputs.join() === gradient?.inputs.slice(0, 4).join(),
-  );
-  if (!gradient || !forward) return given;
-  // Not where the gradient that comes from above depends on the losses.
+  if (!gradient) return given;
+  const inputs = gradient.inputs.slice(0, 4).join();
+  // Not those on which the gradient that comes from above depends.
   const before = dropDeadNodes(given.slice(0, given.indexOf(gradient)), [gradient.inputs[4]!]);
-  if (before.includes(forward)) return given;
-  const joined = { ...gradient, outputs: [forward.outputs[0]!, ...gradient.outputs.slice(1)] };
-  return inOrder(given.flatMap((node) => (node === forward ? [] : node === gradient ? [joined] : [node])));
+  const forward = (smoothing: number): Node | undefined =>
+    given.find(
+      (node) =>
+        node.op === "LinearCrossEntropy" &&
+        node.inputs.join() === inputs &&
+        smoothingOf(node) === smoothing &&
+        !before.includes(node),
+    );
+  const [smoothed, plain] = [forward(smoothingOf(gradient)), smoothingOf(gradient) ? forward(0) : undefined];
+  const [nll, ...gradients] = gradient.outputs;
+  const joined = {
+    ...gradient,
+    outputs: [smoothed?.outputs[0] ?? nll!, ...gradients, ...(plain ? [plain.outputs[0]!] : [])],
+  };
+  return inOrder(
+    given.flatMap((node) => (node === smoothed || node === plain ? [] : node === gradient ? [joined] : [node])),
+  );
 }
+
+const smoothingOf = ({ attributes }: Node): number => (attributes["smoothing"] as { float: number }).float;
 
 /** The nodes so that each comes after those whose outputs it reads, otherwise as they were. */
 function inOrder(nodes: readonly Node[]): Node[] {
@@ -61,11 +77,11 @@ export function expandCrossEntropies(graph: Graph): Graph {
  *  G = p - (1 - e) onehot - e / V, dx_n = dy_n G_n W', dW = (dy x)' G, db = dy' G, sums that grow with every R rows. */
 function expanded(node: Node, values: Map<string, ValueInfo>, constants: Map<string, Constant>): Node[] {
   const [x, weight, bias, labels, dy] = node.inputs as [string, string, string, string, string?];
-  const [nll, dx, dWeight, dBias] = node.outputs as [string, string, string, string];
-  const { float: smoothing } = node.attributes["smoothing"] as { float: number };
+  const [nll, dx, dWeight, dBias, plain] = node.outputs as [string, string, string, string, string?];
+  const smoothing = smoothingOf(node);
   const [targets, width] = values.get(x)!.shape as [number, number];
   const vocabulary = (values.get(weight) ?? constants.get(weight))!.shape[1]!;
-  const rows = rowsAtOnce(targets, vocabulary);
+  const rows = rowsAtOnce(targets, width, vocabulary);
   const chunks = targets / rows;
 
   const value = (name: string, shape: readonly number[], dtype: ValueInfo["dtype"] = "float32"): string => {
@@ -110,7 +126,7 @@ function expanded(node: Node, values: Map<string, ValueInfo>, constants: Map<str
     const mean = put("ReduceMean", [logP, integers([1])], local("mean", column), { keepdims: 1 });
     nll_R1 = put("Add", [nll_R1, share(mean, smoothing, "spread")], local("both", column));
   }
-  const outputs = [nll_R1];
+  const outputs = [nll_R1, ...(plain ? [share(ofLabel, 1, "plain")] : [])];
   if (dy_R1) {
     let p = put("Exp", [logP], local("p", wide));
     if (smoothing) p = put("Sub", [p, scalar(smoothing / vocabulary)], local("less", wide));
@@ -140,18 +156,20 @@ function expanded(node: Node, values: Map<string, ValueInfo>, constants: Map<str
     return write("ConstantOfShape", [integers(shape)], value(`${sum}-zeros`, shape));
   });
   const [allNll, allDx] = [whole("nll", column), whole("dx", narrow)];
+  const allPlain = plain ? [whole("plain", column)] : [];
   const allDb = value(`${nll}.all-db`, [1, vocabulary]);
   nodes.push({
     op: "Scan",
     domain: "",
     inputs: [...zeros, ...scanned],
-    outputs: dy ? [dWeight, allDb, allNll, allDx] : [allNll],
+    outputs: dy ? [dWeight, allDb, allNll, ...allPlain, allDx] : [allNll],
     attributes: {
       num_scan_inputs: scanned.length,
       body: { nodes: body, inputs: [...sums, x_RD, labels_R1, ...(dy_R1 ? [dy_R1] : [])], outputs },
     },
   });
   write("Reshape", [allNll, integers([targets])], nll);
+  if (plain) write("Reshape", [allPlain[0]!, integers([targets])], plain);
   if (dy) {
     write("Reshape", [allDx, integers([targets, width])], dx);
     write("Reshape", [allDb, integers([vocabulary])], dBias);

@@ -191,7 +191,9 @@ export async function layOut(
       tensors.set(`constant ${name}`, new ort.Tensor("float32", data, []));
     }
     for (const { name, shape, noise } of loaded.compiled.noises) {
-      const tensor = pool.tensor(`${recompute ? "recomputed" : stage.name} noise ${name}`, shape, "float32");
+      // The last stage's would be drawn over what the one below it has not yet read on the way down.
+      const owner = recompute && !isLast ? "recomputed" : stage.name;
+      const tensor = pool.tensor(`${owner} noise ${name}`, shape, "float32");
       tensors.set(`noise ${name}`, tensor);
       const purpose = noisePurpose(stage, name, noise);
       frame.noises.push({ purpose, noise, shape, data: tensor.data as Float32Array });

@@ -130,9 +130,9 @@ export class Recorder extends tf.KernelBackend {
     assert(dtype !== "int64", "int64 constants are made by integers()");
     const data = make[dtype].from(values);
     const first = data[0];
-    const isUniform = data.every((x) => x === first);
+    const isUniform = data.every((x) => Object.is(x, first));
     const key = isUniform
-      ? `${dtype}[${shape.join()}]${first}`
+      ? `${dtype}[${shape.join()}]${Object.is(first, -0) ? "-0" : first}`
       : data.length <= 64
         ? `${dtype}[${shape.join()}]${data.join()}`
         : undefined;
@@ -284,7 +284,8 @@ function onReshaped(
   const producer = recorder.nodes.find(({ outputs }) => outputs[0] === name);
   if (producer?.op !== "Reshape") return recorder.tensor(op(name, x.shape));
   const [source] = producer.inputs;
-  return reshape(recorder.tensor(op(source!, recorder.values.get(source!)!.shape)), x.shape, recorder);
+  const { shape } = (recorder.values.get(source!) ?? recorder.constants.get(source!))!;
+  return reshape(recorder.tensor(op(source!, shape)), x.shape, recorder);
 }
 
 /** Axes as ONNX input, keepdims as attribute. */
@@ -299,18 +300,9 @@ const reduction =
     const shape = x!.shape.flatMap((d, i) => (reduced.has(i) ? (keepDims ? [1] : []) : [d]));
     if (uniform !== undefined && op === "ReduceSum")
       return recorder.uniform(uniform * axes.reduce((n, i) => n * x!.shape[i]!, 1), shape);
-    if (op === "ReduceSum" && axes.join() === "0" && x!.shape.length === 2 && sizeOf(x!.shape) > 0)
-      return sumOfRows(x!, shape, recorder);
     const inputs = [recorder.nameOf(x!), recorder.integers(axes)];
     return recorder.tensor(recorder.node(op, inputs, shape, { keepdims: keepDims ? 1 : 0 }));
   };
-
-/** The sum of a matrix' rows as its product with a row of ones, as gradients of biases are: half the time of a reduction. */
-function sumOfRows(x: TensorInfo, shape: number[], recorder: Recorder): TensorInfo {
-  const [rows, columns] = x.shape as [number, number];
-  const ones = recorder.nameOf(recorder.literal(new Float32Array(rows).fill(1), [1, rows]));
-  return reshape(recorder.tensor(recorder.node("Gemm", [ones, recorder.nameOf(x)], [1, columns])), shape, recorder);
-}
 
 function reshape(x: TensorInfo, shape: readonly number[], recorder: Recorder): TensorInfo {
   if (same(x.shape, shape)) return alias(x, [...shape]);
@@ -355,6 +347,8 @@ const LARGEST = 3.4028234663852886e38;
 
 /** ONNX's numbers for element types. */
 export const onnxTypes: Record<ElementType, number> = { float32: 1, int32: 6, int64: 7, bool: 9 };
+
+const sum = reduction("ReduceSum");
 
 const last = (shape: readonly number[], count: number): number[] => shape.slice(shape.length - count);
 
@@ -420,7 +414,7 @@ const kernels: Record<string, Kernel> = {
     return reshape(input!, shape, r);
   },
   Transpose: ({ x }, { perm }, r) => transpose(x!, perm as number[], r),
-  Sum: reduction("ReduceSum"),
+  Sum: sum,
   Mean: reduction("ReduceMean"),
   Max: reduction("ReduceMax"),
   Min: reduction("ReduceMin"),
@@ -533,13 +527,6 @@ const kernels: Record<string, Kernel> = {
     );
     return [xHat!, inverseStd!];
   },
-  MeanTimes: ({ x, weight }, _, r) => {
-    const width = x!.shape.at(-1)!;
-    const rows = sizeOf(x!.shape) / width;
-    const inputs = [reshape(x!, [rows, width], r), reshape(weight!, [width, 1], r)].map((t) => r.nameOf(t));
-    const mean = r.node("Gemm", inputs, [rows, 1], { alpha: { float: 1 / width } });
-    return reshape(r.tensor(mean), x!.shape.with(-1, 1), r);
-  },
   ScatterRows: ({ x, ids }, { rows }, r) => scatterRows(x!, ids!, rows as number, r),
   // ONNX wants channels before rows and columns, and kernels as [D, C, K, K].
   Convolution: ({ x, w }, { stride, padding, sizes }, r) => {
@@ -579,11 +566,33 @@ const kernels: Record<string, Kernel> = {
   },
 };
 
+/** The sum of a matrix' rows as its product with a row of ones, as gradients of biases are: half the time of a reduction. */
+function sumOfRows(x: TensorInfo, keepDims: boolean, recorder: Recorder): TensorInfo {
+  const [rows, columns] = x.shape as [number, number];
+  const shape = keepDims ? [1, columns] : [columns];
+  const ones = recorder.nameOf(recorder.literal(new Float32Array(rows).fill(1), [1, rows]));
+  return reshape(recorder.tensor(recorder.node("Gemm", [ones, recorder.nameOf(x)], [1, columns])), shape, recorder);
+}
+
 /** Kernels in place of several operations where the runtime's CPU kernels run the graph. */
 const cpuKernels: Record<string, Kernel> = {
+  Sum: (inputs, attributes, r) => {
+    const { x } = inputs;
+    const axes = tf.util.parseAxisParam(attributes["axis"] as number | number[], x!.shape);
+    const areRows = axes.join() === "0" && x!.shape.length === 2 && !isEmpty(x!) && r.uniformOf(x!) === undefined;
+    return areRows ? sumOfRows(x!, Boolean(attributes["keepDims"]), r) : sum(inputs, attributes, r);
+  },
+  MeanTimes: ({ x, weight }, _, r) => {
+    const width = x!.shape.at(-1)!;
+    const rows = sizeOf(x!.shape) / width;
+    const inputs = [reshape(x!, [rows, width], r), reshape(weight!, [width, 1], r)].map((t) => r.nameOf(t));
+    const mean = r.node("Gemm", inputs, [rows, 1], { alpha: { float: 1 / width } });
+    return reshape(r.tensor(mean), x!.shape.with(-1, 1), r);
+  },
   // Of scores S and a mask of 0 and large negative numbers. The runtime's exponential gives numbers below float32's normal ones for what
   // is far below a row's largest score, and reckoning with those takes fifty times as long. Hidden scores are therefore not
-  // lowered by 1e9, but to 50 below the lowest of all: exp(-50) = 2e-22 beside a sum of at least 1 is lost in rounding.
+  // lowered by 1e9, but to 50 below the lowest of all: exp(-50) = 2e-22 beside a sum of at least 1 is lost in rounding. A score that
+  // is not a number makes all rows with a hidden score so: the loss is none then, and a translation is refused.
   MaskedSoftmax: ({ scores, mask }, _, r) => {
     const s = r.nameOf(scores!);
     const lowest = r.node("ReduceMin", [s], [], { keepdims: 0 });

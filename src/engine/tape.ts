@@ -27,7 +27,7 @@ export function gradientsOf(f: () => Tensor, xs: readonly Tensor[]): (Tensor | u
         const gradients = gradient(dys as Tensor[]);
         return wanted.map(([name]) => gradients[name]!());
       });
-      const own = new Set<Tensor | undefined>(dys);
+      const own = new Set<Tensor | undefined>([...dys, ...(saved ?? [])]);
       wanted.forEach(([, { id, shape }], i) => {
         let dx = dxs[i]!;
         // As with the gradients of some operations under broadcasting.

@@ -1,6 +1,6 @@
 import type { BackendWasm } from "@tensorflow/tfjs-backend-wasm";
 import * as tf from "@tensorflow/tfjs-core";
-import { messageOf } from "../errors.ts";
+import { messageOf, UserError } from "../errors.ts";
 import { sizeOf } from "../stage.ts";
 import { eagerEngine } from "./eager.ts";
 import type { EngineKind } from "./engine.ts";
@@ -22,9 +22,34 @@ export const wasm: EngineKind = {
     await import("@tensorflow/tfjs-backend-wasm");
     addKernels();
     const view = (x: tf.Tensor): Float32Array => (tf.backend() as BackendWasm).typedArrayFromHeap(x) as Float32Array;
-    return eagerEngine("wasm", { backend: "wasm", keepsTape: !recompute, view });
+    const engine = await eagerEngine("wasm", { backend: "wasm", keepsTape: !recompute, view });
+    refuseWhatDoesNotFit((tf.findBackend("wasm") as unknown as { wasm: HeapModule }).wasm);
+    return engine;
   },
 };
+
+interface HeapModule {
+  _malloc(bytes: number): number;
+}
+
+const guarded = new WeakSet<HeapModule>();
+
+/** Makes memory that is used up an error. TensorFlow.js (4.22) does not look whether it got any, and would go on at address 0, where
+ *  tensors lie over each other. */
+function refuseWhatDoesNotFit(module: HeapModule): void {
+  if (guarded.has(module)) return;
+  guarded.add(module);
+  const allocate = module._malloc.bind(module);
+  module._malloc = (bytes) => {
+    const at = allocate(bytes);
+    if (at === 0 && bytes > 0)
+      throw new UserError(
+        `engine wasm: expected ${(bytes / 2 ** 20).toFixed(1)} MiB more of WebAssembly's memory, of which there is 4 GiB at most, got none; ` +
+          "set train.recompute: true (of a transformer), make train.batch, model.depth or model.width smaller, or use engine onnx",
+      );
+    return at;
+  };
+}
 
 /** Puts kernels of our own in place, for all engines of this kind. */
 function addKernels(): void {

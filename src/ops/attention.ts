@@ -35,11 +35,11 @@ export const maskedSoftmax = (scores: Tensor, mask: Tensor): Tensor =>
   kernelOr("MaskedSoftmax", { scores, mask }, {}, () => tf.softmax(tf.add(scores, mask)));
 
 /** Attention scores S_BHTS = Q K^T / sqrt(K) + mask, as {@link scaledDotProductAttention} has them: beside it in one
- *  graph they are not computed twice. */
+ *  graph their product is not computed twice. */
 export function attentionScores(q: Tensor, k: Tensor, mask: Tensor): Tensor {
   return tf.add(tf.mul(tf.matMul(q, k, false, true), 1 / Math.sqrt(q.shape.at(-1)!)), mask);
 }
 
-/** Attention probabilities alone, P_BHTS = softmax(S). */
+/** Attention probabilities alone, P_BHTS = softmax(S): what is hidden has 0, where {@link maskedSoftmax} may leave 1e-22. */
 export const attentionProbabilities = (q: Tensor, k: Tensor, mask: Tensor): Tensor =>
   tf.softmax(attentionScores(q, k, mask));

@@ -181,8 +181,14 @@ describe("compiled stages", () => {
     labels: { shape: [2, 5], dtype: "int32", differentiable: false },
     labelWeights: { shape: [2, 5], dtype: "float32", differentiable: false },
   });
-  const compile = (name: string, mode: Mode = "train", tapped = false, residual = "pre-ln"): CompiledStage => {
-    const [player] = transformer(smallTransformer({ residual }));
+  const compile = (
+    name: string,
+    mode: Mode = "train",
+    tapped = false,
+    residual = "pre-ln",
+    labelSmoothing = 0,
+  ): CompiledStage => {
+    const [player] = transformer(smallTransformer({ residual, labelSmoothing }));
     return compileStage(
       player!.stages.find((stage) => stage.name === name)!,
       carryOf(true),
@@ -219,15 +225,18 @@ describe("compiled stages", () => {
     expect(count(backward!.nodes, "ReduceSum")).toBe(1); // of attention: rowsum(dO O)
   });
 
-  test("the output layer keeps nothing that is a vocabulary wide: its logits are within a loop over rows", () => {
-    const { forward, backward } = compile("output", "turn");
-    expect(backward).toBeUndefined();
-    expect(count(forward.nodes, "Scan")).toBe(1);
-    expect(forward.nodes.filter(({ op }) => ["Softmax", "LogSoftmax", "Exp", "OneHot"].includes(op))).toEqual([]);
-    const body = forward.nodes.find(({ op }) => op === "Scan")!.attributes["body"] as Body;
-    expect(count(body.nodes, "LogSoftmax")).toBe(1);
-    expect(count(body.nodes, "Gemm")).toBe(4); // logits, and the gradients of input, weight and bias
-  });
+  test.each([0, 0.1])(
+    "the output layer keeps nothing that is a vocabulary wide, its logits are within one loop over rows: smoothing %d",
+    (labelSmoothing) => {
+      const { forward, backward } = compile("output", "turn", false, "pre-ln", labelSmoothing);
+      expect(backward).toBeUndefined();
+      expect(count(forward.nodes, "Scan")).toBe(1);
+      expect(forward.nodes.filter(({ op }) => ["Softmax", "LogSoftmax", "Exp", "OneHot"].includes(op))).toEqual([]);
+      const body = forward.nodes.find(({ op }) => op === "Scan")!.attributes["body"] as Body;
+      expect(count(body.nodes, "LogSoftmax")).toBe(1);
+      expect(count(body.nodes, "Gemm")).toBe(4); // logits, and the gradients of input, weight and bias
+    },
+  );
 
   test("taps add outputs, and nothing that the untapped program would not compute", () => {
     const [plain, tapped] = [compile("encoder/00"), compile("encoder/00", "train", true)];
