@@ -42,6 +42,7 @@ export const decode: Work = {
     `greedy decoding of ${decodedTokens.target} tokens with keys and values kept, by 1 and by 32 sentences, and how much faster that is than ` +
     "the whole network again for every token",
   comparesWith: ["torch"],
+  target: () => 1,
   shapes: [{ depth: 6, width: 64 }],
   steps: 8,
   async measure(asked) {

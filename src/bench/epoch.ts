@@ -35,6 +35,7 @@ export const epochWork = (name: EpochName, what: string): Work => ({
     `an epoch of ${what} (configs/baselines/${epochs[name].config}), scaled from the mean of some steps: batches drawn, Adam, gradient norm ` +
     "of every parameter at every step; fathom's probes as its configuration has them; no evaluation",
   comparesWith: ["torch", "torch-fused", "torch-compile"],
+  target: () => 0.8,
   steps: 200,
   async measure(asked) {
     const comparisons: Comparison[] = [];

@@ -38,7 +38,7 @@ export const conditionsText = ({ cpu, cores, loadBefore, loadAfter, rounds, vers
 export const ratiosOf = (comparisons: readonly Comparison[]): BenchRatio[] =>
   comparisons.flatMap(({ work, shape, threads, peers }) =>
     peers.map(({ name, ratio }) => {
-      const target = targetOf(work);
+      const target = targetOf(work, shape);
       return {
         work: `${work} ${shape}${threads > 1 ? `, ${threads} threads` : ""}`,
         peer: peerNamed(name).label,
@@ -49,5 +49,5 @@ export const ratiosOf = (comparisons: readonly Comparison[]): BenchRatio[] =>
   );
 
 /** The target of a work; `depth-start`, which is measured by `depth`, has none. */
-const targetOf = (work: string): number | undefined =>
-  work === "depth-start" ? undefined : lookup<Work>("work", registry, work).target;
+const targetOf = (work: string, shape: string): number | undefined =>
+  work === "depth-start" ? undefined : lookup<Work>("work", registry, work).target?.(shape);

@@ -8,6 +8,7 @@ export const memory: Work = {
   name: "memory",
   summary: `largest resident memory of a process after a few training steps, all of it counted: ${stepWords}`,
   comparesWith: ["torch", "torch-fused", "torch-compile", "jax"],
+  target: () => 1,
   shapes: [{ depth: 24, width: 64 }],
   steps: 5,
   async measure(asked) {

@@ -17,6 +17,7 @@ export const start: Work = {
     "seconds from the command to the end of the first training step: a real `fathom train`, its corpus in the cache, which reads " +
     "sentences, estimates memory and evaluates the dev split first; peers read and evaluate nothing",
   comparesWith: ["torch", "torch-fused", "torch-compile", "jax"],
+  target: () => 1,
   shapes: [{ depth: 6, width: 64 }],
   steps: 1,
   async measure(asked) {

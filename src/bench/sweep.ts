@@ -19,6 +19,7 @@ export const sweep: Work = {
     `seconds of ${runs} runs of a small transformer, ${atOnce} at a time with a thread each, batch ${batch.rows} x ${batch.length} tokens: a real ` +
     "`fathom sweep` with its evaluations, figures and report; peers take as many steps and do nothing else",
   comparesWith: ["torch", "torch-fused", "jax"],
+  target: () => 0.5,
   shapes: [{ depth: 2, width: 32 }],
   steps: 50,
   async measure(asked) {

@@ -19,6 +19,7 @@ export const wasm: Work = {
   summary:
     "a training step on the engines wasm and tensorflow, beside plain TensorFlow.js on the same backend; one thread",
   comparesWith: ["tfjs-wasm", "tfjs-tensorflow"],
+  target: () => 0.5,
   shapes: [{ depth: 6, width: 128 }],
   steps: 3,
   async measure(asked) {

@@ -13,8 +13,9 @@ export interface Work extends Member {
   readonly shapes?: readonly Shape[];
   /** Timed steps (or what takes their place) a round where nothing is said. */
   readonly steps: number;
-  /** The ratio to PyTorch eager that is aimed at, where there is one: a mark in the figure. */
-  readonly target?: number;
+  /** The ratio to PyTorch eager that is aimed at for a shape, as {@link Comparison.shape} has it, where there is one: a mark in the
+   *  figure. */
+  readonly target?: (shape: string) => number;
   measure(asked: Asked): Promise<Measured>;
 }
 
