@@ -76,7 +76,7 @@ test("buffers are counted as the engine makes them", async () => {
   const optimizers = state.reduce((sum, { byteLength }) => sum + byteLength, 0);
   const made = (await arrayBufferBytes()) - before - optimizers;
   await training.engine.dispose();
-  expect(counted).toBeGreaterThan(20 * 2 ** 20);
+  expect(counted).toBeGreaterThan(16 * 2 ** 20); // many times what is beside them
   // Beside buffers: the models of the programs compiled, some hundred KiB.
   expect(made / counted).toBeGreaterThan(0.98);
   expect(made / counted).toBeLessThan(1.05);
@@ -146,7 +146,7 @@ test("a run is refused where it needs more than there is, and warned of where it
   const refused = (): unknown => checkMemory(needing(12.2 * GiB), 10 * GiB);
   expect(refused).toThrow(UserError);
   expect(refused).toThrow(
-    /needs about 12\.2 GiB, and 11\.0 GiB are available \(largest parts: activations and their gradients 6\.0 GiB, weights 2\.0 GiB\); make train\.batch, model\.depth, model\.width or data\.maxLength smaller, run fewer/,
+    /needs about 12\.2 GiB, and 11\.0 GiB are available \(largest parts: activations and their gradients 6\.0 GiB, weights 2\.0 GiB\); make train\.batch, model\.depth, model\.width or data\.maxLength smaller, set train\.recompute: true \(of a transformer\), run fewer/,
   );
   const unknown = (): unknown => checkMemory(needing(13 * GiB, { engine: "cpu", isComplete: false }), 10 * GiB);
   expect(unknown).toThrow(/needs at least \(what engine cpu itself needs is not known\) 13\.0 GiB/);

@@ -18,7 +18,6 @@ import {
 import type { Dtype } from "../types.ts";
 import { expandCrossEntropies, joinCrossEntropies } from "./cross-entropy.ts";
 import {
-  type Body,
   type Constant,
   dropDeadNodes,
   type ElementType,
@@ -517,7 +516,8 @@ function workspaceOf(
         bytes += alive.get(name)!;
       }
     const { body } = node.attributes;
-    const within = typeof body === "object" && "nodes" in body ? workspaceOfLoop(node, body, values) : 0;
+    const within =
+      typeof body === "object" && "nodes" in body ? workspaceOf(body.nodes, values, new Set(body.outputs)) : 0;
     most = Math.max(most, bytes + within);
     for (const name of [...node.inputs, ...node.outputs])
       if (alive.has(name) && (lastReader.get(name) ?? i) === i) {
@@ -526,13 +526,4 @@ function workspaceOf(
       }
   }
   return most;
-}
-
-/** The same within a loop, whose sums have two more buffers that take turns. */
-function workspaceOfLoop(node: Node, body: Body, values: ReadonlyMap<string, ValueInfo>): number {
-  const sums = body.inputs.slice(0, body.inputs.length - (node.attributes["num_scan_inputs"] as number));
-  return (
-    workspaceOf(body.nodes, values, new Set(body.outputs)) +
-    2 * sums.reduce((total, name) => total + bytesOf(values.get(name)!), 0)
-  );
 }
