@@ -3,7 +3,7 @@
 // more where sentences differ in length.
 import * as tf from "@tensorflow/tfjs-core";
 import type { Tensor } from "@tensorflow/tfjs-core";
-import { attentionScores } from "../ops/index.ts";
+import { attentionScores, maskedSoftmax } from "../ops/index.ts";
 
 // B batch, T length (queries), S keys, D width, H heads, K head width, F feed-forward width.
 
@@ -13,8 +13,10 @@ import { attentionScores } from "../ops/index.ts";
  *  Zhai et al. 2023 (sigma-reparam) follow it in nats. */
 export function attentionEntropy(q_BHTK: Tensor, k_BHSK: Tensor, mask: Tensor): Tensor {
   const scores_BHTS = attentionScores(q_BHTK, k_BHSK, mask);
-  const p_BHTS = tf.softmax(scores_BHTS);
-  // max p >= 1 / S, so that its logarithm is safe; where p underflows to 0 a masked score times p is 0 as well.
+  // As attention has them, so that in one graph they are the same values.
+  const product_BHTS = tf.mul(tf.matMul(q_BHTK, k_BHSK, false, true), 1 / Math.sqrt(q_BHTK.shape.at(-1)!));
+  const p_BHTS = maskedSoftmax(product_BHTS, mask);
+  // max p >= 1 / S, so that its logarithm is safe; p is 0 or 1e-22 where a key is hidden, and a masked score, -1e9, times p nothing.
   const logSumExp_BHT = tf.sub(tf.max(scores_BHTS, -1), tf.log(tf.max(p_BHTS, -1)));
   const entropy_BHT = tf.sub(logSumExp_BHT, tf.sum(tf.mul(p_BHTS, scores_BHTS), -1));
   // The mask is 0 at keys that may be seen: of every query [T], or of every sentence [B, 1, 1].
