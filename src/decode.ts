@@ -428,12 +428,15 @@ function incrementalScorer({ engine, parameters, decoder }: Translator, work: Wo
   // Few are handed over as two tensors, which the runtime then takes apart: that costs less than handing over many.
   const keptBytes = 8 * layers * slots * heads * headWidth * (maxLength + longestSource);
   const isMany = keptBytes > MOST_PACKED;
+  const step = isMany ? decoder.stepOfMany : decoder.step;
   const tensorsOf = (name: "cache" | "memory", { packed, lists, length }: PackedKeysAndValues) => {
     const shape = [slots, heads, length, headWidth];
     return isMany
       ? Object.fromEntries(lists.map((list, i) => [`${name}/${i}`, float32(shape, list)]))
       : { [name]: packed };
   };
+  const keptOf = () => ({ ...tensorsOf("memory", memory), ...tensorsOf("cache", cache) });
+  const options = { fixedParameters: true, inPlace: new Set(Object.keys(keptOf())) };
   return async (asked) => {
     await layOutMemory(asked);
     layOutCache(asked);
@@ -448,13 +451,8 @@ function incrementalScorer({ engine, parameters, decoder }: Translator, work: Wo
       position: int32([slots], position),
       sourceMask: float32([slots, memory.length], sourceMask),
     };
-    const kept = { ...tensorsOf("memory", memory), ...tensorsOf("cache", cache) };
-    const batch = { tensors: { ...tensors, ...kept }, tokens: slots };
-    const options = { fixedParameters: true, inPlace: new Set(Object.keys(kept)) };
-    const rows = rowsOf(
-      await engine.output(isMany ? decoder.stepOfMany : decoder.step, parameters, batch, options),
-      slots,
-    );
+    const batch = { tensors: { ...tensors, ...keptOf() }, tokens: slots };
+    const rows = rowsOf(await engine.output(step, parameters, batch, options), slots);
     for (const [slot, one] of asked.entries()) if (one) keep(slot, position[slot]!, rows[slot]!.subarray(vocabulary));
     return rows.map((row) => row.subarray(0, vocabulary));
   };
