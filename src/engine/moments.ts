@@ -1,12 +1,10 @@
 import type { Moments } from "../types.ts";
 import { wasm } from "./moments.wasm.ts";
-import { chunkLength, fillChunk, instantiate } from "./simd.ts";
+import { chunkLength, fours, loopsOn, placed } from "./simd.ts";
 
 // See moments.wat for the layout.
-const kernel = instantiate<{ moments(length: number): void }>(wasm);
-const squares = new Float64Array(kernel.memory.buffer, 0, 2);
-const largest = new Float32Array(kernel.memory.buffer, 16, 4);
-const chunk = new Float32Array(kernel.memory.buffer, 1024, chunkLength);
+const loopsFor = loopsOn<{ moments(at: number, length: number): void }>(wasm);
+const chunk = 1024;
 
 /** Sum of squares and largest absolute value, accumulated in float64. NaN anywhere shows in both. */
 export function momentsOf(values: ArrayLike<number>): Moments {
@@ -15,10 +13,14 @@ export function momentsOf(values: ArrayLike<number>): Moments {
 }
 
 function sumsOf(values: Float32Array): Pick<Moments, "sumSquares" | "max"> {
-  squares.fill(0);
-  largest.fill(0);
-  for (let start = 0; start < values.length; start += chunkLength) kernel.moments(fillChunk(chunk, values, start, 4));
-  return { sumSquares: squares[0]! + squares[1]!, max: Math.max(...largest) };
+  const loops = loopsFor(values);
+  const { run, floats, doubles } = loops;
+  doubles.fill(0, 0, 4);
+  for (let start = 0; start < values.length; start += chunkLength) {
+    const count = Math.min(chunkLength, values.length - start);
+    run.moments(placed(loops, chunk, values, start, count), fours(count));
+  }
+  return { sumSquares: doubles[0]! + doubles[1]!, max: Math.max(floats[4]!, floats[5]!, floats[6]!, floats[7]!) };
 }
 
 /** The same of other numbers. */

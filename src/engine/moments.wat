@@ -2,22 +2,22 @@
 ;; are. `node scripts/build-wasm.js` compiles this file into moments.wasm.ts.
 ;;
 ;; Memory: at 0 the sums of squares of the numbers seen so far, two float64; at 16 their largest magnitudes, four float32;
-;; from 1024 the chunk, up to 4096 float32.
+;; from 1024 a chunk of up to 4096 float32.
 (module
-  (memory (export "memory") 1)
+  (import "arrays" "memory" (memory 1))
 
-  ;; Takes in the first $length numbers of the chunk, a multiple of 4. A NaN shows in the sums alone.
-  (func (export "moments") (param $length i32)
-    (local $at i32) (local $end i32)
+  ;; Takes in $length numbers from $at on, a multiple of 4. A NaN shows in the sums alone.
+  (func (export "moments") (param $at i32) (param $length i32)
+    (local $end i32)
     (local $x v128) (local $high v128)
     (local $squares v128) (local $highSquares v128) (local $max v128)
     (local.set $squares (v128.load (i32.const 0)))
     (local.set $max (v128.load (i32.const 16)))
-    (local.set $end (i32.shl (local.get $length) (i32.const 2)))
+    (local.set $end (i32.add (local.get $at) (i32.shl (local.get $length) (i32.const 2))))
     (loop $fours
       (local.set $high (f64x2.promote_low_f32x4
         (i8x16.shuffle 8 9 10 11 12 13 14 15 8 9 10 11 12 13 14 15
-          (local.tee $x (v128.load offset=1024 (local.get $at))) (local.get $x))))
+          (local.tee $x (v128.load (local.get $at))) (local.get $x))))
       (local.set $max (f32x4.pmax (local.get $max) (f32x4.abs (local.get $x))))
       (local.set $x (f64x2.promote_low_f32x4 (local.get $x)))
       (local.set $squares (f64x2.add (local.get $squares) (f64x2.mul (local.get $x) (local.get $x))))

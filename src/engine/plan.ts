@@ -20,6 +20,7 @@ import {
 import type { ElementType } from "./graph.ts";
 import { noisePurpose } from "./noise.ts";
 import { assertNoAliasing, type Session } from "./session.ts";
+import { float32Array } from "./simd.ts";
 
 /** A session with its arguments laid out. */
 interface Call {
@@ -117,7 +118,7 @@ export async function layOut(
     const { path } = stage.parameters[port.key]!;
     const known = gradients.get(path);
     const purpose = known ? `gradient of ${path} from ${stage.name}` : `gradient of ${path}`;
-    const tensor = pool.tensor(purpose, port.shape, port.dtype);
+    const tensor = pool.tensor(purpose, port.shape, port.dtype, inLoops);
     if (known) sums.push({ after: calls.length, into: known, from: tensor.data as Float32Array });
     else gradients.set(path, tensor.data as Float32Array);
     return tensor;
@@ -309,17 +310,22 @@ export type BufferPool = ReturnType<typeof bufferPool>;
 
 /** Makes an empty pool; `onGrowth` hears of buffers that have moved. A buffer named in `least` has so many bytes from the start. */
 export function bufferPool(onGrowth: () => void, least: ReadonlyMap<string, number> = new Map()) {
-  const buffers = new Map<string, ArrayBuffer>();
+  const buffers = new Map<string, Uint8Array<ArrayBuffer>>();
   const parameterTensors = new WeakMap<Float32Array, ort.Tensor>();
-  const tensor = (purpose: string, shape: readonly number[], dtype: ElementType): ort.Tensor => {
+  const tensor = (
+    purpose: string,
+    shape: readonly number[],
+    dtype: ElementType,
+    allocate = (bytes: number) => new Uint8Array(bytes),
+  ): ort.Tensor => {
     const size = sizeOf(shape);
     const bytes = bytesOf({ shape, dtype });
     let buffer = buffers.get(purpose);
     if (!buffer || buffer.byteLength < bytes) {
       if (buffer) onGrowth();
-      buffers.set(purpose, (buffer = new ArrayBuffer(Math.max(bytes, least.get(purpose) ?? 0))));
+      buffers.set(purpose, (buffer = allocate(Math.max(bytes, least.get(purpose) ?? 0))));
     }
-    return new ort.Tensor(dtype, new arrays[dtype](buffer, 0, size) as Float32Array, shape);
+    return new ort.Tensor(dtype, new arrays[dtype](buffer.buffer, buffer.byteOffset, size) as Float32Array, shape);
   };
   return {
     tensor,
@@ -330,6 +336,12 @@ export function bufferPool(onGrowth: () => void, least: ReadonlyMap<string, numb
       return known;
     },
   };
+}
+
+/** Bytes where loops of ours find numbers that they go through. */
+function inLoops(bytes: number): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset, byteLength } = float32Array(bytes / 4);
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 const arrays = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array } as const;

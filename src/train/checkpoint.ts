@@ -14,6 +14,7 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { z } from "zod";
+import { float32Array } from "../engine/simd.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { makeFolders, withRoom } from "../folders.ts";
 import type { Parameter } from "../stage.ts";
@@ -236,7 +237,11 @@ function readCheckpoint(
   for (const [path, { data }] of parameters) data.set(tensors.get(path)!.data);
   for (const [player, { state }] of optimizers ?? []) {
     state.clear();
-    for (const [slot, data] of states!.get(player)!) state.set(slot, data);
+    for (const [slot, data] of states!.get(player)!) {
+      const own = float32Array(data.length);
+      own.set(data);
+      state.set(slot, own);
+    }
   }
   return state;
 }

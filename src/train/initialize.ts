@@ -1,3 +1,4 @@
+import { float32Array } from "../engine/simd.ts";
 import { assert } from "../errors.ts";
 import { stream } from "../random.ts";
 import { type Init, type Parameter, type Player, parameterSpecs, sizeOf } from "../stage.ts";
@@ -16,7 +17,7 @@ export function initialize(players: readonly Player[], seed: number): Map<string
 }
 
 function draw(init: Init, shape: readonly number[], seed: number, path: string): Float32Array {
-  const data = new Float32Array(sizeOf(shape));
+  const data = float32Array(sizeOf(shape));
   const source = stream(seed, `init/${path}`);
   switch (init.kind) {
     case "constant":

@@ -2,7 +2,7 @@
 // trains alike. The loops are those of optimizers.wat. State is kept by parameter path, never by position.
 import type { OptimizerConfig } from "../config/schema.ts";
 import type { ResidentOptimizer } from "../engine/engine.ts";
-import { chunkLength, emptyChunk, fillChunk, instantiate } from "../engine/simd.ts";
+import { chunkLength, copied, float32Array, fours, type Loops, loopsOn, placed } from "../engine/simd.ts";
 import { assert } from "../errors.ts";
 import type { Moments } from "../types.ts";
 import { wasm } from "./optimizers.wasm.ts";
@@ -40,7 +40,7 @@ export function createOptimizer(config: OptimizerConfig): Optimizer {
 function slot(state: Map<string, Float32Array>, name: string, path: string, size: number): Float32Array {
   const key = `${name}/${path}`;
   let array = state.get(key);
-  if (!array) state.set(key, (array = new Float32Array(size)));
+  if (!array) state.set(key, (array = float32Array(size)));
   return array;
 }
 
@@ -68,10 +68,10 @@ function adam(
       const rate = learningRate / (1 - beta1 ** (step + 1));
       const correct2 = 1 / (1 - beta2 ** (step + 1));
       const shrink = learningRate * decay;
-      return updateInChunks(gradient, [parameter, m, v], measured, (length) => {
-        const moments = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
-        kernels.adam(length, gradientScale, penalty, ...moments, rate, correct2, epsilon, shrink);
-      });
+      const moments = [beta1, 1 - beta1, beta2, 1 - beta2] as const;
+      return updateInChunks(gradient, [parameter, m, v], measured, (run, length, g, [p, first, second]) =>
+        run.adam(length, g, p!, first!, second!, gradientScale, penalty, ...moments, rate, correct2, epsilon, shrink),
+      );
     },
   };
 }
@@ -85,63 +85,77 @@ function sgd({ momentum, weightDecay }: { momentum: number; weightDecay: number 
     state,
     update(path, parameter, gradient, { gradientScale, learningRate, measured = true }) {
       const changed = momentum ? [parameter, slot(state, "velocity", path, parameter.length)] : [parameter];
-      return updateInChunks(gradient, changed, measured, (length) =>
-        kernels.sgd(length, gradientScale, weightDecay, momentum, learningRate),
+      return updateInChunks(gradient, changed, measured, (run, length, g, [p, velocity = 0]) =>
+        run.sgd(length, g, p!, velocity, gradientScale, weightDecay, momentum, learningRate),
       );
     },
   };
 }
 
 // See optimizers.wat for the layout and the formulas.
-const kernels = instantiate<{
+interface Rules {
   adam(
     length: number,
-    scale: number,
-    penalty: number,
-    beta1: number,
-    rest1: number,
-    beta2: number,
-    rest2: number,
-    rate: number,
-    correct2: number,
-    epsilon: number,
-    shrink: number,
+    ...rest: [
+      ...places: [gradient: number, parameter: number, first: number, second: number],
+      scale: number,
+      penalty: number,
+      beta1: number,
+      rest1: number,
+      beta2: number,
+      rest2: number,
+      rate: number,
+      correct2: number,
+      epsilon: number,
+      shrink: number,
+    ]
   ): void;
-  sgd(length: number, scale: number, penalty: number, momentum: number, rate: number): void;
-  measure(length: number): void;
-}>(wasm);
-const sums = new Float64Array(kernels.memory.buffer, 0, 8);
-const chunkAt = (place: number): Float32Array =>
-  new Float32Array(kernels.memory.buffer, 1024 + place * 4 * chunkLength, chunkLength);
-const gradientChunk = chunkAt(0);
-const changedChunks = [chunkAt(1), chunkAt(2), chunkAt(3)];
-const beforeChunk = chunkAt(4);
+  sgd(
+    length: number,
+    ...rest: [
+      ...places: [gradient: number, parameter: number, velocity: number],
+      scale: number,
+      penalty: number,
+      momentum: number,
+      rate: number,
+    ]
+  ): void;
+  measure(length: number, parameter: number, before: number): void;
+}
+const loopsFor = loopsOn<Rules>(wasm);
+const [gradientChunk, beforeChunk] = [1024, 66560];
+const changedChunks = [17408, 33792, 50176];
 
-/** Runs `loop` over one chunk of the arrays after the other; `changed` is the parameter, then its state. */
+/** Runs `update` over one stretch of the arrays after the other, each so short that what is copied stays in the cache; `changed` is the
+ *  parameter, then its state. */
 function updateInChunks(
   gradient: Float32Array,
   changed: readonly Float32Array[],
   measured: boolean,
-  loop: (length: number) => void,
+  update: (run: Rules, length: number, gradient: number, changed: readonly number[]) => void,
 ): UpdateMoments {
   const count = changed[0]!.length;
   assert(gradient.length === count, `a gradient of ${gradient.length} numbers for a parameter of ${count}`);
-  sums.fill(measured ? 0 : NaN);
+  const loops: Loops<Rules> = loopsFor(changed[0]!);
+  const { run, floats, doubles } = loops;
+  doubles.fill(measured ? 0 : NaN, 0, 8);
   for (let start = 0; start < count; start += chunkLength) {
-    const length = fillChunk(gradientChunk, gradient, start, 4);
-    for (const [i, array] of changed.entries()) fillChunk(changedChunks[i]!, array, start, 4);
-    loop(length);
-    if (measured) {
-      fillChunk(beforeChunk, changed[0]!, start, 4);
-      kernels.measure(length);
-    }
-    for (const [i, array] of changed.entries()) emptyChunk(changedChunks[i]!, array, start);
+    const length = Math.min(chunkLength, count - start);
+    const places = changed.map((array, i) => placed(loops, changedChunks[i]!, array, start, length));
+    if (measured) copied(floats, beforeChunk, changed[0]!, start, length);
+    update(run, fours(length), placed(loops, gradientChunk, gradient, start, length), places);
+    if (measured) run.measure(fours(length), places[0]!, beforeChunk);
+    for (const [i, array] of changed.entries())
+      if (places[i] === changedChunks[i]) {
+        const from = places[i]! / 4;
+        array.set(floats.subarray(from, from + length), start);
+      }
   }
   // The root of a square is the magnitude exactly, as long as the square neither overflows nor vanishes: those of float32
   // and of their differences do not.
   const moments = (at: number): Moments => ({
-    sumSquares: sums[at]! + sums[at + 1]!,
-    max: Math.sqrt(Math.max(sums[at + 2]!, sums[at + 3]!)),
+    sumSquares: doubles[at]! + doubles[at + 1]!,
+    max: Math.sqrt(Math.max(doubles[at + 2]!, doubles[at + 3]!)),
     count,
   });
   return { update: moments(0), parameter: moments(4) };

@@ -5,16 +5,17 @@
 ;; Memory: from 0 sums over what has been measured so far, two float64 each, of the even and of the odd elements:
 ;;   0 squares of the update, 16 the largest of them, 32 squares of the parameter before, 48 the largest of them.
 ;; A NaN is never the largest.
-;; Then the arrays of the chunk, up to 4096 float32 each:
+;; Then chunks of up to 4096 float32, each for one of the arrays that loops are told the places of, where that is elsewhere:
 ;;   1024 gradient, 17408 parameter, 33792 velocity or first moment, 50176 second moment, 66560 parameter before.
 (module
-  (memory (export "memory") 2)
+  (import "arrays" "memory" (memory 2))
 
   ;; p -= rate * m / (sqrt(v * correct2) + epsilon) + shrink * p, where g = scale * gradient + penalty * p,
   ;; m = beta1 * m + rest1 * g and v = beta2 * v + rest2 * g * g; rest1 is 1 - beta1, rest2 is 1 - beta2.
   ;; $length is a multiple of 4.
   (func (export "adam")
-    (param $length i32) (param $scale f32) (param $penalty f32)
+    (param $length i32) (param $gradient i32) (param $parameter i32) (param $first i32) (param $second i32)
+    (param $scale f32) (param $penalty f32)
     (param $beta1 f32) (param $rest1 f32) (param $beta2 f32) (param $rest2 f32)
     (param $rate f32) (param $correct2 f32) (param $epsilon f32) (param $shrink f32)
     (local $at i32) (local $end i32)
@@ -34,19 +35,19 @@
     (local.set $shrinks (f32x4.splat (local.get $shrink)))
     (local.set $end (i32.shl (local.get $length) (i32.const 2)))
     (loop $fours
-      (local.set $p (v128.load offset=17408 (local.get $at)))
+      (local.set $p (v128.load (i32.add (local.get $parameter) (local.get $at))))
       (local.set $g (f32x4.add
-        (f32x4.mul (v128.load offset=1024 (local.get $at)) (local.get $scales))
+        (f32x4.mul (v128.load (i32.add (local.get $gradient) (local.get $at))) (local.get $scales))
         (f32x4.mul (local.get $penalties) (local.get $p))))
       (local.set $m (f32x4.add
-        (f32x4.mul (local.get $betas1) (v128.load offset=33792 (local.get $at)))
+        (f32x4.mul (local.get $betas1) (v128.load (i32.add (local.get $first) (local.get $at))))
         (f32x4.mul (local.get $rests1) (local.get $g))))
       (local.set $v (f32x4.add
-        (f32x4.mul (local.get $betas2) (v128.load offset=50176 (local.get $at)))
+        (f32x4.mul (local.get $betas2) (v128.load (i32.add (local.get $second) (local.get $at))))
         (f32x4.mul (f32x4.mul (local.get $rests2) (local.get $g)) (local.get $g))))
-      (v128.store offset=33792 (local.get $at) (local.get $m))
-      (v128.store offset=50176 (local.get $at) (local.get $v))
-      (v128.store offset=17408 (local.get $at)
+      (v128.store (i32.add (local.get $first) (local.get $at)) (local.get $m))
+      (v128.store (i32.add (local.get $second) (local.get $at)) (local.get $v))
+      (v128.store (i32.add (local.get $parameter) (local.get $at))
         (f32x4.sub
           (f32x4.sub
             (local.get $p)
@@ -60,7 +61,8 @@
   ;; p -= rate * u, where u = momentum * u + (scale * gradient + penalty * p); without momentum no velocity is kept.
   ;; $length is a multiple of 4.
   (func (export "sgd")
-    (param $length i32) (param $scale f32) (param $penalty f32) (param $momentum f32) (param $rate f32)
+    (param $length i32) (param $gradient i32) (param $parameter i32) (param $velocity i32)
+    (param $scale f32) (param $penalty f32) (param $momentum f32) (param $rate f32)
     (local $at i32) (local $end i32)
     (local $u v128) (local $p v128)
     (local $scales v128) (local $penalties v128) (local $momenta v128) (local $rates v128)
@@ -70,23 +72,23 @@
     (local.set $rates (f32x4.splat (local.get $rate)))
     (local.set $end (i32.shl (local.get $length) (i32.const 2)))
     (loop $fours
-      (local.set $p (v128.load offset=17408 (local.get $at)))
+      (local.set $p (v128.load (i32.add (local.get $parameter) (local.get $at))))
       (local.set $u (f32x4.add
-        (f32x4.mul (v128.load offset=1024 (local.get $at)) (local.get $scales))
+        (f32x4.mul (v128.load (i32.add (local.get $gradient) (local.get $at))) (local.get $scales))
         (f32x4.mul (local.get $penalties) (local.get $p))))
       (if (f32.ne (local.get $momentum) (f32.const 0)) (then
         (local.set $u (f32x4.add
-          (f32x4.mul (local.get $momenta) (v128.load offset=33792 (local.get $at)))
+          (f32x4.mul (local.get $momenta) (v128.load (i32.add (local.get $velocity) (local.get $at))))
           (local.get $u)))
-        (v128.store offset=33792 (local.get $at) (local.get $u))))
-      (v128.store offset=17408 (local.get $at)
+        (v128.store (i32.add (local.get $velocity) (local.get $at)) (local.get $u))))
+      (v128.store (i32.add (local.get $parameter) (local.get $at))
         (f32x4.sub (local.get $p) (f32x4.mul (local.get $rates) (local.get $u))))
       (br_if $fours
         (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end)))))
 
   ;; Adds up what an update did, in float64, two numbers at a time: from the parameter and the parameter before. $length is even.
-  (func (export "measure") (param $length i32)
-    (local $at i32) (local $end i32) (local $before v128) (local $square v128)
+  (func (export "measure") (param $length i32) (param $parameter i32) (param $before i32)
+    (local $at i32) (local $end i32) (local $old v128) (local $square v128)
     (local $updateSquares v128) (local $updateMax v128) (local $parameterSquares v128) (local $parameterMax v128)
     (local.set $updateSquares (v128.load (i32.const 0)))
     (local.set $updateMax (v128.load (i32.const 16)))
@@ -94,14 +96,14 @@
     (local.set $parameterMax (v128.load (i32.const 48)))
     (local.set $end (i32.shl (local.get $length) (i32.const 2)))
     (loop $pairs
-      (local.set $before (f64x2.promote_low_f32x4 (v128.load64_zero offset=66560 (local.get $at))))
+      (local.set $old (f64x2.promote_low_f32x4 (v128.load64_zero (i32.add (local.get $before) (local.get $at)))))
       (local.set $square (f64x2.sub
-        (f64x2.promote_low_f32x4 (v128.load64_zero offset=17408 (local.get $at)))
-        (local.get $before)))
+        (f64x2.promote_low_f32x4 (v128.load64_zero (i32.add (local.get $parameter) (local.get $at))))
+        (local.get $old)))
       (local.set $square (f64x2.mul (local.get $square) (local.get $square)))
       (local.set $updateSquares (f64x2.add (local.get $updateSquares) (local.get $square)))
       (local.set $updateMax (f64x2.pmax (local.get $updateMax) (local.get $square)))
-      (local.set $square (f64x2.mul (local.get $before) (local.get $before)))
+      (local.set $square (f64x2.mul (local.get $old) (local.get $old)))
       (local.set $parameterSquares (f64x2.add (local.get $parameterSquares) (local.get $square)))
       (local.set $parameterMax (f64x2.pmax (local.get $parameterMax) (local.get $square)))
       (br_if $pairs

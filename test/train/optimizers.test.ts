@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import type { OptimizerConfig } from "../../src/config/schema.ts";
 import { optimizers as schemaNames } from "../../src/config/schema.ts";
+import { float32Array } from "../../src/engine/simd.ts";
 import { stream } from "../../src/random.ts";
 import { createOptimizer, optimizers } from "../../src/train/optimizers.ts";
 import { relativeDifference } from "../helpers.ts";
@@ -230,18 +231,25 @@ const loops: [string, OptimizerConfig, PlainUpdate][] = [
 ];
 describe.each(loops)("%s is the same bits as a plain loop", (_, config, plain) => {
   // Lengths about the four numbers that are taken at once and the 4096 of a chunk.
-  test.each([
+  const cases = [
     ...[1, 2, 5, 7, 4095, 4096, 4097, 8193].map((n) => ["tame", n, tame] as const),
     ...[7, 4099].map((n) => ["wild", n, wild] as const),
     ...[7, 4099].map((n) => ["broken", n, brokenAt] as const),
-  ])("%s numbers, %i of them", (_, n, make) => {
+  ];
+  const places = [
+    ["in place", (values: Float32Array) => inMemory(values)],
+    ["copied", (values: Float32Array) => values],
+  ] as const;
+  test.each(
+    places.flatMap(([where, put]) => cases.map(([numbers, n, make]) => [numbers, n, where, make, put] as const)),
+  )("%s numbers, %i of them, %s", (_numbers, n, _where, make, put) => {
     const optimizer = createOptimizer(config);
-    const got = make("parameter", n);
-    const wanted = got.slice();
+    const got = put(make("parameter", n));
+    const wanted = Float32Array.from(got);
     const state = Object.fromEntries(optimizer.slots.map((slot) => [slot, new Float32Array(n)]));
     for (let step = 0; step < 4; step++) {
-      const before = got.slice();
-      const gradient = make("gradient", n, step);
+      const before = Float32Array.from(got);
+      const gradient = put(make("gradient", n, step));
       const settings = { gradientScale: step === 3 ? 0.3 : 1, learningRate: 0.01 / (step + 1), step };
       const reported = optimizer.update("w", got, gradient, settings);
       plain(state, wanted, gradient, settings);
@@ -278,6 +286,13 @@ test.each(loops)("%s goes the same way where it is not measured, and its moments
   expect(bitsOf(parameters[1]!)).toEqual(bitsOf(parameters[0]!));
   expect(optimizers[1]!.state).toEqual(optimizers[0]!.state);
 });
+
+/** The same numbers in a memory that loops work on. */
+function inMemory(values: Float32Array): Float32Array {
+  const array = float32Array(values.length);
+  array.set(values);
+  return array;
+}
 
 /** Numbers of which a few are NaN or infinite. */
 function brokenAt(purpose: string, n: number, step = 0): Float32Array {
