@@ -42,8 +42,10 @@ export async function createSession(
     ...(!isCpu && { executionProviders: [provider.name] }),
     extra: {
       session: {
-        // Waiting threads of several sessions and runs would otherwise spin on each other's cores.
-        intra_op: { allow_spinning: "0" },
+        // Between two operators threads spin, without which two of them gain nothing at width 64; after a call they sleep, or those of
+        // several sessions and runs would spin on each other's cores.
+        intra_op: { allow_spinning: threads > 1 ? "1" : "0" },
+        force_spinning_stop: "1",
         ...(!isCpu && { disable_cpu_ep_fallback: "1" }),
       },
     },
