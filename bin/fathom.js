@@ -1,4 +1,4 @@
 #!/usr/bin/env node
-import { main } from "../dist/cli/main.js";
+import { serve } from "../dist/cli/serve.js";
 
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await serve(process.argv.slice(2));

@@ -65,6 +65,7 @@ export async function runSweep(args: SweepArguments): Promise<number> {
   const share = launcher.isHere && atOnce > 1 ? ["--memory", String(Math.floor(availableBytes() / atOnce))] : [];
   const todo = due.map(({ entry }): Job => ({
     id: entry.id,
+    kind: JSON.stringify(entry.config.engine),
     args: [
       ...[program, "run", "--manifest", experimentDir, "--index", String(entry.index), "--hash", entry.hash],
       ...(keepGraphs ? ["--keep-graphs"] : []),

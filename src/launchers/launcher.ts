@@ -10,12 +10,25 @@ export const launchedVariable = "FATHOM_LAUNCHED";
 /** What a run's process tells the launcher that started it. */
 export type LauncherMessage =
   | { readonly type: "progress"; readonly progress: Progress }
-  | { readonly type: "result"; readonly status: "done" | "diverged" | "interrupted"; readonly reason: string };
+  | { readonly type: "result"; readonly status: "done" | "diverged" | "interrupted"; readonly reason: string }
+  /** The job is done, all it had to say is written, up to {@link endOfOutput} on both streams, and another may be sent. */
+  | { readonly type: "free" };
+
+/** What a launcher sends to a process that is free: the arguments of the next job. */
+export interface NextJob {
+  readonly type: "job";
+  readonly args: readonly string[];
+}
+
+/** What a process writes to its output and its errors where those of a job end. */
+export const endOfOutput = "\0";
 
 /** A process to run: `node <args>`. */
 export interface Job {
   readonly id: string;
   readonly args: readonly string[];
+  /** Jobs of one kind may follow each other in one process. */
+  readonly kind?: string;
   /** Its output is appended here. */
   readonly logFile: string;
 }

@@ -1,14 +1,18 @@
 // Runs jobs as child processes of this one, several at a time. A process each isolates TensorFlow.js's globals, memory
-// and crashes, and ONNX Runtime blocks the event loop of its process.
+// and crashes, and ONNX Runtime blocks the event loop of its process. A process that says it is free is sent the next job of the
+// same kind: of short runs most would go into starting up.
 
-import { spawn, type ChildProcess } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { appendFileSync } from "node:fs";
+import type { Readable } from "node:stream";
 import {
+  endOfOutput,
   launchedVariable,
   type Job,
   type Launcher,
   type LauncherMessage,
   type LaunchOptions,
+  type NextJob,
   type Outcome,
 } from "./launcher.ts";
 
@@ -22,52 +26,109 @@ export const local: Launcher = {
     const signal = AbortSignal.any([options.signal, stop.signal]);
     let next = 0;
     const worker = async (): Promise<void> => {
+      let child: Child | undefined;
       while (next < jobs.length) {
         const index = next++;
         const job = jobs[index]!;
-        const outcome: Outcome = signal.aborted
-          ? { job, status: "skipped", reason: "not started", code: null }
-          : await runJob(job, signal, options);
+        let outcome: Outcome = { job, status: "skipped", reason: "not started", code: null };
+        if (!signal.aborted) {
+          if (!child?.takes(job)) {
+            child?.dismiss();
+            child = startChild(job, signal, options);
+          }
+          outcome = await child.run(job);
+        }
         outcomes[index] = outcome;
         options.onEnd(outcome);
         if (outcome.status === "failed" && options.failFast) stop.abort();
       }
+      child?.dismiss();
     };
     await Promise.all(Array.from({ length: Math.min(options.jobs, jobs.length) }, worker));
     return outcomes;
   },
 };
 
-function runJob(job: Job, signal: AbortSignal, { onProgress }: LaunchOptions): Promise<Outcome> {
-  const log = openSync(job.logFile, "a");
+type Child = ReturnType<typeof startChild>;
+
+/** Starts a process with its first job, which is then to be run. */
+function startChild(first: Job, signal: AbortSignal, { onProgress }: LaunchOptions) {
   // Detached: a terminal's Ctrl-C reaches this process only, which passes it on once. The channel closes when this
   // process ends, however it ends, and the child ends with it.
-  const env = { ...process.env, [launchedVariable]: "1" };
-  const child = spawn(process.execPath, job.args, { stdio: ["ignore", log, log, "ipc"], detached: true, env });
-  closeSync(log);
-  const interrupt = (): void => void child.kill("SIGINT");
-  signal.addEventListener("abort", interrupt);
+  const child = spawn(process.execPath, first.args, {
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+    detached: true,
+    env: { ...process.env, [launchedVariable]: "1" },
+  });
+  let job = first;
+  let isFree = false;
+  let hasEnded = false;
   let result: Extract<LauncherMessage, { type: "result" }> | undefined;
+  /** What is still to come before the job has ended, in a process that goes on: both streams' ends, and its word. */
+  let awaited = 3;
+  let settle: (outcome: Outcome) => void = () => {};
+  const cameIn = (): void => {
+    if (--awaited > 0) return;
+    isFree = true;
+    settle({ job, status: result?.status ?? "done", reason: result?.reason ?? "", code: 0 });
+  };
+  const logging = (output: Readable | null): void =>
+    void output!.setEncoding("utf8").on("data", (text: string) => {
+      const [said, ...more] = text.split(endOfOutput);
+      keep(job.logFile, said!);
+      more.forEach(cameIn); // nothing is said between two jobs
+    });
+  logging(child.stdout);
+  logging(child.stderr);
   child.on("message", (message: LauncherMessage) => {
     if (message.type === "progress") onProgress(job, message.progress);
-    else result = message;
+    else if (message.type === "result") result = message;
+    else cameIn();
   });
-  return ended(child).then(({ code, endedBy, reason }) => {
+  const interrupt = (): void => void child.kill("SIGINT");
+  signal.addEventListener("abort", interrupt);
+  const onEnd = (code: number | null, endedBy: NodeJS.Signals | null, reason: string): void => {
+    hasEnded = true;
     signal.removeEventListener("abort", interrupt);
-    if (result && (code === 0 || code === 130)) return { job, status: result.status, reason: result.reason, code };
-    if (code === 0) return { job, status: "done", reason: "", code };
-    // A child that was interrupted before it listens ends by the signal itself: nothing failed, it goes on later.
-    if (code === 130 || (endedBy === "SIGINT" && signal.aborted))
-      return { job, status: "interrupted", reason: "interrupted", code };
-    return { job, status: code === 75 ? "busy" : "failed", reason: `${reason}; see ${job.logFile}`, code };
-  });
+    settle(outcomeOf());
+    function outcomeOf(): Outcome {
+      if (result && (code === 0 || code === 130)) return { job, status: result.status, reason: result.reason, code };
+      if (code === 0) return { job, status: "done", reason: "", code };
+      // A child that was interrupted before it listens ends by the signal itself: nothing failed, it goes on later.
+      if (code === 130 || (endedBy === "SIGINT" && signal.aborted))
+        return { job, status: "interrupted", reason: "interrupted", code };
+      return { job, status: code === 75 ? "busy" : "failed", reason: `${reason}; see ${job.logFile}`, code };
+    }
+  };
+  child.once("error", (error) => onEnd(null, null, error.message));
+  child.once("close", (code, endedBy) =>
+    onEnd(code, endedBy, endedBy ? `ended by ${endedBy}` : `ended with exit code ${code}`),
+  );
+
+  return {
+    /** Whether it waits for a job, and this may be it. */
+    takes: (next: Job): boolean =>
+      isFree && !hasEnded && child.connected && next.kind !== undefined && next.kind === job.kind,
+    /** Its first job, or one that it takes; how that has ended. */
+    run: (given: Job): Promise<Outcome> =>
+      new Promise((resolve) => {
+        settle = resolve;
+        if (given === first) return;
+        [job, isFree, result, awaited] = [given, false, undefined, 3];
+        child.send({ type: "job", args: given.args } satisfies NextJob, () => {}); // one that has gone closes
+      }),
+    /** Lets it end. */
+    dismiss: (): void => {
+      if (child.connected) child.disconnect();
+    },
+  };
 }
 
-function ended(child: ChildProcess): Promise<{ code: number | null; endedBy: NodeJS.Signals | null; reason: string }> {
-  return new Promise((resolve) => {
-    child.once("error", (error) => resolve({ code: null, endedBy: null, reason: error.message }));
-    child.once("close", (code, signal) =>
-      resolve({ code, endedBy: signal, reason: signal ? `ended by ${signal}` : `ended with exit code ${code}` }),
-    );
-  });
+/** What a job says is lost where the disk is full; what it does is not. */
+function keep(logFile: string, text: string): void {
+  try {
+    if (text) appendFileSync(logFile, text);
+  } catch {
+    // The run's folder tells how it has ended.
+  }
 }

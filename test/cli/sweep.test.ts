@@ -53,3 +53,23 @@ test("a sweep leaves table, figures and report; again it runs only what is not f
   expect(quiet.stderr).toMatch(/^fathom: .*: failed: .*data\.vocabulary\.size: expected at most/);
   expect(statSync(join(doneRun, "layers.csv")).mtimeMs).toBe(written);
 });
+
+test("short runs follow each other in one process, and leave the numbers they would leave in processes of their own", async () => {
+  const out = mkdtempSync(join(tmpdir(), "fathom-sweep-"));
+  const file = join(out, "c.yaml");
+  const debug = readFileSync(new URL("../../configs/debug.yaml", import.meta.url), "utf8");
+  writeFileSync(file, `${debug}sweep:\n  seeds: [1, 2, 3]\n`);
+  const command = ["sweep", file, "model.depth=1", "train.steps=2", "--out", out, "--jobs", "1", "--json"];
+  const { experiment, runs } = JSON.parse((await fathom(...command)).stdout) as Result;
+  expect(runs.map((r) => r.status)).toEqual(["done", "done", "done"]);
+  const inRun = (id: string, file: string): string => readFileSync(join(experiment, "runs", id, file), "utf8");
+  const holders = runs.map(({ id }) => (JSON.parse(inRun(id, "lease/000001.json")) as { pid: number }).pid);
+  expect(new Set(holders).size).toBe(1);
+  const last = runs[2]!.id;
+  const layers = inRun(last, "layers.csv");
+  expect(inRun(last, "log.txt")).toBe(`${join(experiment, "runs", last)}: done\n`);
+
+  rmSync(join(experiment, "runs", last), { recursive: true });
+  await fathom("run", "--manifest", experiment, "--index", "2");
+  expect(inRun(last, "layers.csv")).toBe(layers);
+});

@@ -99,6 +99,76 @@ test("never more jobs at once than asked for", async () => {
   expect(readFileSync(log, "utf8")).toBe("+-+-+-+-");
 });
 
+/** A process that does what each job's second argument says, as long as it is sent jobs. */
+const served = (() => {
+  const file = join(folder, "served.cjs");
+  writeFileSync(
+    file,
+    `const work = ([, code]) => {
+      if (eval(code) === "under way") return;
+      for (const stream of [process.stdout, process.stderr]) stream.write("\\0");
+      process.send({ type: "free" });
+    };
+    process.on("message", ({ args }) => work(args)).on("disconnect", () => process.exit());
+    work(process.argv.slice(1));`,
+  );
+  return (id: string, kind: string | undefined, code: string): Job => ({
+    id,
+    args: [file, `console.log(process.pid, "is ${id}"); console.error("${id} too"); ${code}`],
+    logFile: join(folder, `${id}.txt`),
+    ...(kind !== undefined && { kind }),
+  });
+})();
+const processOf = (id: string): string => readFileSync(join(folder, `${id}.txt`), "utf8").split(" ")[0]!;
+
+test("jobs of a kind follow each other in a process that is free, each with a log of its own", async () => {
+  const outcomes = await local.launch(
+    [
+      served("k1", "a", "process.send({type:'result',status:'diverged',reason:'r1'})"),
+      served("k2", "a", ""),
+      served("k3", "b", "process.send({type:'result',status:'done',reason:''})"),
+      served("k4", undefined, ""),
+      served("k5", undefined, ""),
+    ],
+    options({ jobs: 1 }),
+  );
+  expect(outcomes.map((o) => [o.status, o.reason, o.code])).toEqual([
+    ["diverged", "r1", 0],
+    ["done", "", 0],
+    ["done", "", 0],
+    ["done", "", 0],
+    ["done", "", 0],
+  ]);
+  for (const id of ["k1", "k2", "k3", "k4", "k5"])
+    expect(
+      readFileSync(join(folder, `${id}.txt`), "utf8")
+        .split("\n")
+        .sort(),
+    ).toEqual(["", `${processOf(id)} is ${id}`, `${id} too`]);
+  expect(processOf("k2")).toBe(processOf("k1"));
+  expect(new Set(["k2", "k3", "k4", "k5"].map(processOf)).size).toBe(4);
+});
+
+test("a process that dies over a later job fails that one alone; the next has another process", async () => {
+  const outcomes = await local.launch(
+    [served("d1", "a", ""), served("d2", "a", "process.kill(process.pid, 'SIGKILL')"), served("d3", "a", "")],
+    options({ jobs: 1 }),
+  );
+  expect(outcomes.map((o) => o.status)).toEqual(["done", "failed", "done"]);
+  expect(outcomes[1]!.reason).toContain("ended by SIGKILL");
+  expect(processOf("d2")).toBe(processOf("d1"));
+  expect(processOf("d3")).not.toBe(processOf("d1"));
+});
+
+test("an interrupt reaches a later job of a process, too", async () => {
+  const controller = new AbortController();
+  const outcomes = await local.launch(
+    [served("i1", "a", ""), served("i2", "a", `${waitForInterrupt}; "under way"`), served("i3", "a", "")],
+    options({ jobs: 1, signal: controller.signal, onProgress: () => controller.abort() }),
+  );
+  expect(outcomes.map((o) => o.status)).toEqual(["done", "interrupted", "skipped"]);
+});
+
 test("a child learns that its parent was killed", async () => {
   // The child ends on disconnect, as `fathom run` does; the parent is killed and cannot say goodbye.
   const sign = join(folder, "orphan.txt");
