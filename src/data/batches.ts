@@ -99,12 +99,7 @@ export async function loadTranslationData(options: DataOptions, say: Say = () =>
   const directions = directionsOf(options, corpus.languages);
   const languages = [...new Set(directions.flatMap(({ source, target }) => [source, target]))].sort();
   const vocabulary = await vocabularyOf(corpus, languages, directions, { ...options, say });
-  const segments = await encodeSegments(corpus.segments(), vocabulary, {
-    languages,
-    longest: options.maxLength,
-    hasNames: corpus.hasNames,
-    say,
-  });
+  const segments = await encoded(corpus, languages, vocabulary, { ...options, say });
   const layout: Layout = { directions, segments, vocabulary, options, tag: options.languageTag ?? "source" };
   const { pairs, tooLong } = pairUp(layout);
   const buckets = trainingBuckets(pairs.train, layout);
@@ -114,14 +109,14 @@ export async function loadTranslationData(options: DataOptions, say: Say = () =>
     const textOf = (language: string): string => vocabulary.decode(segments.idsOf(language, segment));
     return { id: segments.nameOf(segment), source: textOf(source), target: textOf(target) };
   };
-  const encoded = { ...layout, corpus, languages, pairs, tooLong, buckets, dataset, exampleOf };
+  const whole = { ...layout, corpus, languages, pairs, tooLong, buckets, dataset, exampleOf };
   let report: CorpusReport | undefined;
   return {
     dataset,
     vocabulary,
     directions,
     get report() {
-      return (report ??= corpusReport(encoded));
+      return (report ??= corpusReport(whole));
     },
     examples(split, name) {
       const index = directions.findIndex((direction) => direction.name === name);
@@ -150,6 +145,25 @@ function directionsOf(
         `(${targets.join(", ")}), got none; a model could not know which is wanted`,
     );
   return all;
+}
+
+/** The named corpus that was encoded last: runs that follow each other in one process mostly read the same. */
+let latest: { readonly key: string; readonly segments: EncodedSegments } | undefined;
+
+async function encoded(
+  corpus: OpenCorpus,
+  languages: readonly string[],
+  vocabulary: Vocabulary,
+  options: DataOptions & { readonly say: Say },
+): Promise<EncodedSegments> {
+  const { maxLength: longest, say } = options;
+  const key = JSON.stringify([options.corpus, languages, longest, vocabulary.hash]);
+  if (latest?.key === key) return latest.segments;
+  const { hasNames } = corpus;
+  const segments = await encodeSegments(corpus.segments(), vocabulary, { languages, longest, hasNames, say });
+  // Files may be others by the next time.
+  if (typeof options.corpus === "string") latest = { key, segments };
+  return segments;
 }
 
 /** Training segments that a vocabulary is trained on at most. */
