@@ -75,6 +75,8 @@ export async function runSweep(args: SweepArguments): Promise<number> {
   }));
   const view = progressView(quiet || json);
   const interrupt = interruption();
+  // While runs start up, or it would keep one core busy and the others waiting at the end.
+  void reporting().catch(() => {}); // said where it is needed
   let outcomes: Outcome[];
   try {
     outcomes = await launcher.launch(todo, {
@@ -173,14 +175,16 @@ function recordFailure(experimentDir: string, { job, status, reason }: Outcome):
   return (record.status === "running" ? updateRun(runDir, { status: "failed", reason }) : record).reason;
 }
 
+/** What draws figures and writes the report: large, and of use at the end only. */
+const reporting = () =>
+  Promise.all([import("../plots/load.ts"), import("../plots/render.ts"), import("../report/report.ts")]);
+
 /** Writes runs.csv, and figures and report unless interrupted or without any result; gives the report's path. */
 async function summarise(experimentDir: string, interrupted: boolean): Promise<string | undefined> {
   writeRunsCsv(experimentDir);
   const { runs } = readExperiment(experimentDir);
   if (interrupted || !runs.some(({ row }) => row.status === "done" || row.status === "diverged")) return undefined;
-  const { loadExperiment } = await import("../plots/load.ts");
-  const { renderPlots } = await import("../plots/render.ts");
-  const { writeReport } = await import("../report/report.ts");
+  const [{ loadExperiment }, { renderPlots }, { writeReport }] = await reporting();
   const loaded = loadExperiment(experimentDir);
   await renderPlots(experimentDir, {}, loaded);
   return writeReport(experimentDir, loaded);
