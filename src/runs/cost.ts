@@ -30,7 +30,8 @@ export function stepSeconds(metrics: readonly MetricRow[]): number {
 }
 
 /** The largest memory this process has had resident (maxRSS, which Node gives in KiB), bytes. Everything of the process
- *  counts, so it is a run's own only where the run has a process of its own, as it has in the commands. */
+ *  counts, so it is a run's own only where the run has a process of its own, or the process has forgotten what was before it
+ *  (src/cli/serve.ts), as in the commands. */
 export const peakMemoryBytes = (): number => process.resourceUsage().maxRSS * 1024;
 
 /** What this process has resident now, bytes. */
