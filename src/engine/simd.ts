@@ -37,7 +37,8 @@ let shared: { readonly memory: Memory; free: number } | undefined;
 /** An array of zeros that loops work on in place: parameters, their gradients, the state of optimizers. An ordinary array where
  *  WebAssembly has no memory of that size. */
 export function float32Array(length: number): Float32Array<ArrayBuffer> {
-  const bytes = 64 * Math.ceil((4 * length) / 64); // lines of the cache
+  // Lines of the cache. Where float64 stands in float32's place, as in tests of gradients, the numbers take twice the room.
+  const bytes = 64 * Math.ceil((Float32Array.BYTES_PER_ELEMENT * length) / 64);
   try {
     if (bytes > sharedBytes / 4) return new Float32Array(makeMemory(bytes).buffer, scratchBytes, length);
     if (!shared || shared.free + bytes > shared.memory.buffer.byteLength)
