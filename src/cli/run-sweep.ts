@@ -65,7 +65,8 @@ export async function runSweep(args: SweepArguments): Promise<number> {
   const share = launcher.isHere && atOnce > 1 ? ["--memory", String(Math.floor(availableBytes() / atOnce))] : [];
   const todo = due.map(({ entry }): Job => ({
     id: entry.id,
-    kind: JSON.stringify(entry.config.engine),
+    // TensorFlow takes its number of threads once a process.
+    kind: JSON.stringify([entry.config.engine, entry.config.threads]),
     args: [
       ...[program, "run", "--manifest", experimentDir, "--index", String(entry.index), "--hash", entry.hash],
       ...(keepGraphs ? ["--keep-graphs"] : []),

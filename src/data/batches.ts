@@ -159,6 +159,7 @@ async function encoded(
   const { maxLength: longest, say } = options;
   const key = JSON.stringify([options.corpus, languages, longest, vocabulary.hash]);
   if (latest?.key === key) return latest.segments;
+  latest = undefined; // both would be in memory at once
   const { hasNames } = corpus;
   const segments = await encodeSegments(corpus.segments(), vocabulary, { languages, longest, hasNames, say });
   // Files may be others by the next time.

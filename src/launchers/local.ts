@@ -1,4 +1,4 @@
-// Runs jobs as child processes of this one, several at a time. A process each isolates TensorFlow.js's globals, memory
+// Runs jobs as child processes of this one, several at a time. Child processes isolate TensorFlow.js's globals, memory
 // and crashes, and ONNX Runtime blocks the event loop of its process. A process that says it is free is sent the next job of the
 // same kind: of short runs most would go into starting up.
 
@@ -73,7 +73,7 @@ function startChild(first: Job, signal: AbortSignal, { onProgress }: LaunchOptio
     settle({ job, status: result?.status ?? "done", reason: result?.reason ?? "", code: 0 });
   };
   const logging = (output: Readable | null): void =>
-    void output!.setEncoding("utf8").on("data", (text: string) => {
+    void output?.setEncoding("utf8").on("data", (text: string) => {
       const [said, ...more] = text.split(endOfOutput);
       keep(job.logFile, said!);
       more.forEach(cameIn); // nothing is said between two jobs
