@@ -7,6 +7,7 @@ import { learntBy, type Parameters, type Player } from "../stage.ts";
 import type { ResidentOptimizer, TrainedStep, TrainOptions } from "./engine.ts";
 import type { Readout } from "./readout.ts";
 import { clipFactor, gather, type Layout, layoutOf, momentsByPath, rowMoments, scatter } from "./rows.ts";
+import { float32Array } from "./simd.ts";
 import { applyRule } from "./update-rule.ts";
 
 /** A player's parameters and optimizer state, on the device. */
@@ -113,7 +114,7 @@ export function residence() {
           download(layout, rows, (path, size) => {
             const key = `${optimizer.slots[i]!}/${path}`;
             let array = optimizer.state.get(key);
-            if (!array) optimizer.state.set(key, (array = new Float32Array(size)));
+            if (!array) optimizer.state.set(key, (array = float32Array(size)));
             return array;
           }),
         );

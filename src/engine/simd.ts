@@ -32,7 +32,7 @@ const makeMemory = (bytes: number): Memory => {
 };
 
 /** The memory that new arrays go to, and where its free part begins. It stays for as long as one of them does. */
-let shared: { readonly memory: Memory; free: number } | undefined;
+let shared: { readonly memory: WeakRef<Memory>; free: number } | undefined;
 
 /** An array of zeros that loops work on in place: parameters, their gradients, the state of optimizers. An ordinary array where
  *  WebAssembly has no memory of that size. */
@@ -41,15 +41,18 @@ export function float32Array(length: number): Float32Array<ArrayBuffer> {
   const bytes = 64 * Math.ceil((Float32Array.BYTES_PER_ELEMENT * length) / 64);
   try {
     if (bytes > sharedBytes / 4) return new Float32Array(makeMemory(bytes).buffer, scratchBytes, length);
-    if (!shared || shared.free + bytes > shared.memory.buffer.byteLength)
-      shared = { memory: makeMemory(sharedBytes), free: scratchBytes };
+    let memory = shared?.memory.deref();
+    if (!shared || !memory || shared.free + bytes > memory.buffer.byteLength) {
+      memory = makeMemory(sharedBytes);
+      shared = { memory: new WeakRef(memory), free: scratchBytes };
+    }
+    const array = new Float32Array(memory.buffer, shared.free, length);
+    shared.free += bytes;
+    return array;
   } catch (error) {
     if (error instanceof RangeError) return new Float32Array(length);
     throw error;
   }
-  const array = new Float32Array(shared.memory.buffer, shared.free, length);
-  shared.free += bytes;
-  return array;
 }
 
 /** The exports of a module given in base64. */

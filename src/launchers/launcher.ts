@@ -27,7 +27,7 @@ export const endOfOutput = "\0";
 export interface Job {
   readonly id: string;
   readonly args: readonly string[];
-  /** Jobs of one kind may follow each other in one process. */
+  /** Jobs of one kind may follow each other in one process, which is sent their arguments: the first is the program, and alike. */
   readonly kind?: string;
   /** Its output is appended here. */
   readonly logFile: string;

@@ -64,41 +64,37 @@ function startChild(first: Job, signal: AbortSignal, { onProgress }: LaunchOptio
   let isFree = false;
   let hasEnded = false;
   let result: Extract<LauncherMessage, { type: "result" }> | undefined;
-  /** What is still to come before the job has ended, in a process that goes on: both streams' ends, and its word. */
-  let awaited = 3;
+  /** What of the end of the job has come, in a process that goes on: of its output, of its errors, and its word. */
+  const ended = new Set<"output" | "errors" | "word">();
   let settle: (outcome: Outcome) => void = () => {};
-  const cameIn = (): void => {
-    if (--awaited > 0) return;
+  const cameIn = (what: "output" | "errors" | "word"): void => {
+    if (ended.add(what).size < 3) return;
     isFree = true;
     settle({ job, status: result?.status ?? "done", reason: result?.reason ?? "", code: 0 });
   };
-  const logging = (output: Readable | null): void =>
-    void output?.setEncoding("utf8").on("data", (text: string) => {
-      const [said, ...more] = text.split(endOfOutput);
-      keep(job.logFile, said!);
-      more.forEach(cameIn); // nothing is said between two jobs
+  const logging = (what: "output" | "errors", stream: Readable | null): void =>
+    void stream?.setEncoding("utf8").on("data", (text: string) => {
+      keep(job.logFile, text.replaceAll(endOfOutput, ""));
+      if (text.includes(endOfOutput)) cameIn(what);
     });
-  logging(child.stdout);
-  logging(child.stderr);
+  logging("output", child.stdout);
+  logging("errors", child.stderr);
   child.on("message", (message: LauncherMessage) => {
     if (message.type === "progress") onProgress(job, message.progress);
     else if (message.type === "result") result = message;
-    else cameIn();
+    else cameIn("word");
   });
   const interrupt = (): void => void child.kill("SIGINT");
   signal.addEventListener("abort", interrupt);
   const onEnd = (code: number | null, endedBy: NodeJS.Signals | null, reason: string): void => {
     hasEnded = true;
     signal.removeEventListener("abort", interrupt);
-    settle(outcomeOf());
-    function outcomeOf(): Outcome {
-      if (result && (code === 0 || code === 130)) return { job, status: result.status, reason: result.reason, code };
-      if (code === 0) return { job, status: "done", reason: "", code };
-      // A child that was interrupted before it listens ends by the signal itself: nothing failed, it goes on later.
-      if (code === 130 || (endedBy === "SIGINT" && signal.aborted))
-        return { job, status: "interrupted", reason: "interrupted", code };
-      return { job, status: code === 75 ? "busy" : "failed", reason: `${reason}; see ${job.logFile}`, code };
-    }
+    // A child that was interrupted when it did not listen, before its run or after, ends by the signal itself: nothing failed.
+    const isOrderly = code === 0 || code === 130 || (endedBy === "SIGINT" && signal.aborted);
+    if (result && isOrderly) settle({ job, status: result.status, reason: result.reason, code });
+    else if (code === 0) settle({ job, status: "done", reason: "", code });
+    else if (isOrderly) settle({ job, status: "interrupted", reason: "interrupted", code });
+    else settle({ job, status: code === 75 ? "busy" : "failed", reason: `${reason}; see ${job.logFile}`, code });
   };
   child.once("error", (error) => onEnd(null, null, error.message));
   child.once("close", (code, endedBy) =>
@@ -113,8 +109,10 @@ function startChild(first: Job, signal: AbortSignal, { onProgress }: LaunchOptio
     run: (given: Job): Promise<Outcome> =>
       new Promise((resolve) => {
         settle = resolve;
+        keep(given.logFile, ""); // there even if nothing is said
         if (given === first) return;
-        [job, isFree, result, awaited] = [given, false, undefined, 3];
+        [job, isFree, result] = [given, false, undefined];
+        ended.clear();
         child.send({ type: "job", args: given.args } satisfies NextJob, () => {}); // one that has gone closes
       }),
     /** Lets it end. */
@@ -127,7 +125,7 @@ function startChild(first: Job, signal: AbortSignal, { onProgress }: LaunchOptio
 /** What a job says is lost where the disk is full; what it does is not. */
 function keep(logFile: string, text: string): void {
   try {
-    if (text) appendFileSync(logFile, text);
+    appendFileSync(logFile, text);
   } catch {
     // The run's folder tells how it has ended.
   }

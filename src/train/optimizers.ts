@@ -2,7 +2,7 @@
 // trains alike. The loops are those of optimizers.wat. State is kept by parameter path, never by position.
 import type { OptimizerConfig } from "../config/schema.ts";
 import type { ResidentOptimizer } from "../engine/engine.ts";
-import { chunkLength, copied, float32Array, fours, type Loops, loopsOn, placed } from "../engine/simd.ts";
+import { chunkLength, copied, float32Array, fours, loopsOn, placed } from "../engine/simd.ts";
 import { assert } from "../errors.ts";
 import type { Moments } from "../types.ts";
 import { wasm } from "./optimizers.wasm.ts";
@@ -136,7 +136,7 @@ function updateInChunks(
 ): UpdateMoments {
   const count = changed[0]!.length;
   assert(gradient.length === count, `a gradient of ${gradient.length} numbers for a parameter of ${count}`);
-  const loops: Loops<Rules> = loopsFor(changed[0]!);
+  const loops = loopsFor(changed[0]!);
   const { run, floats, doubles } = loops;
   doubles.fill(measured ? 0 : NaN, 0, 8);
   for (let start = 0; start < count; start += chunkLength) {

@@ -160,6 +160,26 @@ test("a process that dies over a later job fails that one alone; the next has an
   expect(processOf("d3")).not.toBe(processOf("d1"));
 });
 
+test("a job that prints what ends an output is not over before it says so, and nothing it says is lost", async () => {
+  const outcomes = await local.launch(
+    [
+      served("n1", "a", "for (const s of [process.stdout, process.stderr]) s.write('a\\0b\\0c\\0d')"),
+      served("n2", "a", "process.send({type:'result',status:'diverged',reason:'it ran'})"),
+    ],
+    options({ jobs: 1 }),
+  );
+  expect(outcomes.map((o) => [o.status, o.reason])).toEqual([
+    ["done", ""],
+    ["diverged", "it ran"],
+  ]);
+  expect(readFileSync(join(folder, "n1.txt"), "utf8").match(/abcd/g)).toHaveLength(2);
+});
+
+test("a job has its log though it says nothing", async () => {
+  await local.launch([job("silent", "")], options());
+  expect(readFileSync(join(folder, "silent.txt"), "utf8")).toBe("");
+});
+
 test("an interrupt reaches a later job of a process, too", async () => {
   const controller = new AbortController();
   const outcomes = await local.launch(
