@@ -119,7 +119,8 @@ const served = (() => {
     ...(kind !== undefined && { kind }),
   });
 })();
-const processOf = (id: string): string => readFileSync(join(folder, `${id}.txt`), "utf8").split(" ")[0]!;
+// Output and errors come in any order.
+const processOf = (id: string): string => /^(\d+) is /m.exec(readFileSync(join(folder, `${id}.txt`), "utf8"))![1]!;
 
 test("jobs of a kind follow each other in a process that is free, each with a log of its own", async () => {
   const outcomes = await local.launch(
