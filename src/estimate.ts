@@ -2,15 +2,9 @@
 // steps. Nothing is written.
 import { loadData } from "./build.ts";
 import type { RunConfig } from "./config/schema.ts";
-import {
-  availableBytes,
-  batchesByShape,
-  judgeMemory,
-  estimateMemory,
-  type MemoryEstimate,
-  type ShapedBatch,
-} from "./memory.ts";
+import { batchesByShape, judgeMemory, estimateMemory, type MemoryEstimate, type ShapedBatch } from "./memory.ts";
 import { prepare } from "./prepare.ts";
+import { availableBytes } from "./runs/available.ts";
 import { peakMemoryBytes, residentBytes } from "./runs/cost.ts";
 import { evaluateSplit, trainStep } from "./train/trainer.ts";
 import { median } from "./statistics.ts";

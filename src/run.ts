@@ -6,12 +6,13 @@ import type { RunConfig } from "./config/schema.ts";
 import type { ImageSplit } from "./data/images.ts";
 import { UserError } from "./errors.ts";
 import { evaluateMetrics, type Evaluated, metricDetails, metricRows, metricsNamed } from "./evaluate.ts";
-import { availableBytes, checkMemory, estimateMemory } from "./memory.ts";
+import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.ts";
 import { prepare, refuseOtherData } from "./prepare.ts";
 import { lookup } from "./registry.ts";
 import { describeScheme } from "./residual/describe.ts";
 import * as schemes from "./residual/index.ts";
 import type { ResidualScheme } from "./residual/scheme.ts";
+import { availableBytes } from "./runs/available.ts";
 import { peakMemoryBytes, residentBytes, stepSeconds } from "./runs/cost.ts";
 import { openRecorder, verifyEvents } from "./runs/events.ts";
 import { writeWhole } from "./runs/files.ts";
@@ -43,8 +44,8 @@ export async function executeRun(
     say?: (line: string) => void;
     /** Whether compiled programs are kept in `graphs/`. */
     keepGraphs?: boolean;
-    /** Bytes it may have where others run beside it. */
-    memoryShare?: number | undefined;
+    /** Waits until runs beside this one leave it the memory that it needs. */
+    makeRoom?: ((memory: MemoryEstimate) => Promise<void>) | undefined;
   },
 ): Promise<Outcome> {
   const programBytes = residentBytes();
@@ -60,7 +61,9 @@ export async function executeRun(
   const { dataset } = data;
   const stillOurs = (): void => options.lost?.throwIfAborted();
   const memory = await estimateMemory(config, data, programBytes);
-  const warning = checkMemory(memory, availableBytes(), options.memoryShare);
+  await options.makeRoom?.(memory);
+  if (options.signal.aborted) return { status: "interrupted" };
+  const warning = checkMemory(memory, availableBytes());
   if (warning !== undefined) options.say?.(warning);
   const { views, ...prepared } = await prepare(config, data, {
     laidOut: memory.laidOut,

@@ -5,7 +5,8 @@ import { loadRegistries } from "../src/config/registries.ts";
 import { resolver } from "../src/config/resolve.ts";
 import type { RunConfig } from "../src/config/schema.ts";
 import { UserError } from "../src/errors.ts";
-import { availableBytes, checkMemory, estimateMemory, type MemoryEstimate } from "../src/memory.ts";
+import { checkMemory, estimateMemory, type MemoryEstimate } from "../src/memory.ts";
+import { availableBytes } from "../src/runs/available.ts";
 import { prepare } from "../src/prepare.ts";
 import { syntheticTranslation } from "../src/synthetic.ts";
 import { trainStep } from "../src/train/trainer.ts";
@@ -153,14 +154,6 @@ test("a run is refused where it needs more than there is, and warned of where it
   );
   const unknown = (): unknown => checkMemory(needing(13 * GiB, { engine: "cpu", isComplete: false }), 10 * GiB);
   expect(unknown).toThrow(/needs at least \(what engine cpu itself needs is not known\) 13\.0 GiB/);
-});
-
-test("of a machine that others share a run has its share", () => {
-  expect(checkMemory(needing(4 * GiB), 10 * GiB, 5 * GiB)).toBeUndefined();
-  expect(() => checkMemory(needing(8 * GiB), 10 * GiB, 5 * GiB)).toThrow(
-    /6\.0 GiB are its share beside the others \(--jobs\).*run fewer runs at once/,
-  );
-  expect(() => checkMemory(needing(8 * GiB), 3 * GiB, 5 * GiB)).toThrow(/4\.0 GiB are available/);
 });
 
 const reader =

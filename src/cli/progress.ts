@@ -7,6 +7,8 @@ import type { Progress } from "../types.ts";
 /** Shows several runs at once. Everything goes to stderr; stdout is for results. */
 export interface ProgressView {
   update(id: string, progress: Progress): void;
+  /** A line that stays on the screen. */
+  say(line: string): void;
   /** The run ended; `line` says how and stays on the screen. */
   end(id: string, line: string): void;
   stop(): void;
@@ -14,7 +16,7 @@ export interface ProgressView {
 
 /** The view that fits stderr; silent if `quiet`. */
 export function progressView(quiet: boolean): ProgressView {
-  if (quiet) return { update: () => {}, end: () => {}, stop: () => {} };
+  if (quiet) return { update: () => {}, say: () => {}, end: () => {}, stop: () => {} };
   return process.stderr.isTTY ? bars() : plainLines();
 }
 
@@ -29,6 +31,7 @@ function plainLines(): ProgressView {
       last.set(id, now);
       process.stderr.write(`${id}: ${describe(progress)}\n`);
     },
+    say: (line) => void process.stderr.write(`${line}\n`),
     end: (_id, line) => void process.stderr.write(`${line}\n`),
     stop: () => {},
   };
@@ -41,7 +44,12 @@ function bars(): ProgressView {
     { format: "", barCompleteChar: "=", barIncompleteChar: "-" },
   );
   const active = new Map<string, SingleBar>();
+  const say = (line: string): void => {
+    multi.log(`${line}\n`);
+    multi.update();
+  };
   return {
+    say,
     update(id, progress) {
       const bar = active.get(id) ?? multi.create(progress.steps, 0, { id, text: "" });
       active.set(id, bar);
@@ -52,8 +60,7 @@ function bars(): ProgressView {
       const bar = active.get(id);
       if (bar) multi.remove(bar);
       active.delete(id);
-      multi.log(`${line}\n`);
-      multi.update();
+      say(line);
     },
     stop: () => multi.stop(),
   };

@@ -9,6 +9,7 @@ import { claim } from "../runs/lease.ts";
 import { differences, originOf } from "../runs/origin.ts";
 import { versionsAndMachine } from "../runs/environment.ts";
 import { messageOf, UserError } from "../errors.ts";
+import type { MemoryNeed } from "../launchers/launcher.ts";
 import type { Progress } from "../types.ts";
 import { exitCodes, TryAgainError } from "./verb.ts";
 
@@ -30,8 +31,8 @@ export async function runOne(
     afresh: boolean;
     /** Whether compiled programs are kept in the run's folder. */
     keepGraphs: boolean;
-    /** Bytes it may have where others run beside it. */
-    memoryShare?: number | undefined;
+    /** Waits until runs beside this one leave it the memory that it needs. */
+    makeRoom?: (memory: MemoryNeed) => Promise<void>;
     onProgress: (progress: Progress) => void;
     say: (line: string) => void;
   },
@@ -70,14 +71,14 @@ export async function runOne(
       options.say(`${runDir}: begun with ${changed.join(", ")}: going on here may change the last bits of its numbers`);
     folder.startRun(runDir, run);
     const { executeRun } = await import("../run.ts");
-    const { signal, onProgress, say, keepGraphs, memoryShare } = options;
+    const { signal, onProgress, say, keepGraphs, makeRoom } = options;
     const { status, reason = "" } = await executeRun(run.config, runDir, {
       signal,
       lost: lease.lost,
       onProgress,
       say,
       keepGraphs,
-      memoryShare,
+      makeRoom,
     });
     // What stands in the folder from here on is the other process's.
     if (lease.isLost()) throw lease.lost.reason;
@@ -107,18 +108,20 @@ function recordFailure(runDir: string, error: unknown): void {
   }
 }
 
-/** A signal that aborts at SIGINT or SIGTERM (the run then saves and ends); a second one ends the process at once. */
+/** A signal that aborts at SIGINT, SIGTERM or SIGUSR2, which schedulers send before they take a machine away (the run then saves and
+ *  ends); a second one ends the process at once, but for SIGUSR2, which may come again. */
 export function interruption(): { signal: AbortSignal; abort(): void; dispose(): void } {
   const controller = new AbortController();
+  const abort = (): void => controller.abort(new Error("interrupted"));
   const onSignal = (): void => {
     if (controller.signal.aborted) process.exit(exitCodes.interrupted);
-    controller.abort(new Error("interrupted"));
+    abort();
   };
-  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal).on("SIGTERM", onSignal).on("SIGUSR2", abort);
   return {
     signal: controller.signal,
-    abort: () => controller.abort(new Error("interrupted")),
-    dispose: () => void process.off("SIGINT", onSignal).off("SIGTERM", onSignal),
+    abort,
+    dispose: () => void process.off("SIGINT", onSignal).off("SIGTERM", onSignal).off("SIGUSR2", abort),
   };
 }
 

@@ -2,7 +2,8 @@
 // lines otherwise (a cluster's log).
 
 import { common, exitCodes, keepGraphs, print, TryAgainError, verb } from "./verb.ts";
-import { launchedVariable, type LauncherMessage } from "../launchers/launcher.ts";
+import { launchedVariable, type LauncherMessage, type MemoryNeed, type Order } from "../launchers/launcher.ts";
+import type { ManifestEntry } from "../runs/manifest.ts";
 
 export const run = verb({
   usage: "run",
@@ -12,29 +13,53 @@ export const run = verb({
   options: {
     out: { ...common.out, describe: "of no use here: --manifest is the folder" },
     manifest: { type: "string", demandOption: true, requiresArg: true, describe: "the experiment's folder" },
-    index: { type: "number", demandOption: true, requiresArg: true, describe: "the run's place in manifest.jsonl" },
-    hash: { type: "string", requiresArg: true, describe: "the hash it must have there" },
+    index: {
+      type: "string",
+      demandOption: true,
+      requiresArg: true,
+      describe: "the run's place in manifest.jsonl; several, such as 3,4,7, run one after the other",
+    },
+    hash: { type: "string", requiresArg: true, describe: "the hash it must have there, or theirs" },
     "keep-graphs": keepGraphs,
-    memory: { type: "number", requiresArg: true, describe: "bytes it may have where others run beside it" },
   },
   examples: [["fathom run --manifest results/quickstart --index 0", "its first run"]],
   async run({ manifest, index, hash, quiet, json, ...flags }) {
-    const { manifestEntry } = await import("../runs/manifest.ts");
+    const { manifestEntries } = await import("../runs/manifest.ts");
     const { interruption, resultLine, runOne } = await import("./run-one.ts");
     const { progressView } = await import("./progress.ts");
-    const entry = manifestEntry(manifest, index);
+    const entries = manifestEntries(manifest, index.split(","));
+    const hashes = hash?.split(",") ?? entries.map((entry) => entry.hash);
     // Two sweeps that plan at once may each write the manifest: the later one decides.
-    if (hash !== undefined && entry.hash !== hash)
-      throw new TryAgainError(
-        `${manifest}: run ${index} is another one than was planned (expected hash ${hash}, got ${entry.hash}): ` +
-          `another sweep planned this experiment at the same time; sweep again`,
-      );
+    for (const [i, entry] of entries.entries())
+      if (entry.hash !== hashes[i])
+        throw new TryAgainError(
+          `${manifest}: run ${entry.index} is another one than was planned (expected hash ${hashes[i]}, got ${entry.hash}): ` +
+            `another sweep planned this experiment at the same time; sweep again`,
+        );
+    if (entries.length > 1) return runSeveral(manifest, entries, { quiet, json, keepGraphs: flags["keep-graphs"] });
+    const entry = entries[0]!;
     // Other supervisors open channels too: ours says so.
     const isLaunched = process.env[launchedVariable] !== undefined;
     const view = progressView(isLaunched || quiet || json);
     // The parent may be gone by now, or go while a message is under way: the run's folder tells what it missed.
     const tell = (message: LauncherMessage): void => {
       if (isLaunched && process.connected) process.send!(message, undefined, undefined, () => {});
+    };
+    /** Waits for the launcher's word that there is room, or for the end. */
+    const makeRoom = async ({ bytes, residentBytes }: MemoryNeed): Promise<void> => {
+      const told = new Promise<void>((resolve) => {
+        const settle = (order?: Order): void => {
+          if (order && order.type !== "room") return;
+          process.off("message", settle).off("disconnect", settle);
+          interrupt.signal.removeEventListener("abort", onAbort);
+          resolve();
+        };
+        const onAbort = (): void => settle();
+        process.on("message", settle).on("disconnect", settle);
+        interrupt.signal.addEventListener("abort", onAbort);
+      });
+      tell({ type: "memory", memory: { bytes, residentBytes } });
+      if (process.connected && !interrupt.signal.aborted) await told;
     };
     const interrupt = interruption();
     // A run must not outlive the sweep that started it: its channel closes however the parent ends.
@@ -44,7 +69,7 @@ export const run = verb({
         signal: interrupt.signal,
         afresh: false,
         keepGraphs: flags["keep-graphs"],
-        memoryShare: flags.memory,
+        ...(isLaunched && { makeRoom }),
         say: (line) => void (quiet || json || console.error(line)),
         onProgress: (progress) => {
           view.update(entry.id, progress);
@@ -61,3 +86,23 @@ export const run = verb({
     }
   },
 });
+
+/** Several runs, in child processes, one after the other: one that crashes stops none of the others. */
+async function runSeveral(
+  manifest: string,
+  entries: readonly ManifestEntry[],
+  how: { quiet: boolean; json: boolean; keepGraphs: boolean },
+): Promise<number> {
+  const [{ exitCodeOf, launchEntries }, { local }, { interruption }] = await Promise.all([
+    import("./launch.ts"),
+    import("../launchers/local.ts"),
+    import("./run-one.ts"),
+  ]);
+  const { signal, dispose } = interruption();
+  try {
+    const given = { ...how, launcher: local, jobs: 1, settings: {}, failFast: false, signal };
+    return exitCodeOf(await launchEntries(manifest, entries, given), signal.aborted);
+  } finally {
+    dispose();
+  }
+}

@@ -3,7 +3,7 @@
 import { writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { endOfOutput, launchedVariable, type LauncherMessage, type NextJob } from "../launchers/launcher.ts";
+import { endOfOutput, launchedVariable, type LauncherMessage, type Order } from "../launchers/launcher.ts";
 import { residentBytes } from "../runs/cost.ts";
 import { main } from "./main.ts";
 import { exitCodes } from "./verb.ts";
@@ -28,16 +28,17 @@ export async function serve(argv: readonly string[]): Promise<number> {
     process.send!({ type: "free" } satisfies LauncherMessage, undefined, undefined, () => {}); // the launcher may be gone
     const job = await next;
     if (!job) return code;
-    args = job.args.slice(1); // without the program
+    args = job.slice(1); // without the program
   }
 }
 
-/** The next job, or undefined where there is none. */
-function nextJob(): Promise<NextJob | undefined> {
+/** The arguments of the next job, or undefined where there is none. */
+function nextJob(): Promise<readonly string[] | undefined> {
   return new Promise((resolve) => {
-    const settle = (job?: NextJob): void => {
+    const settle = (order?: Order): void => {
+      if (order && order.type !== "job") return;
       process.off("message", settle).off("disconnect", settle);
-      resolve(job);
+      resolve(order?.args);
     };
     process.on("message", settle).on("disconnect", settle);
   });

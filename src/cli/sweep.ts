@@ -1,7 +1,6 @@
 // `fathom sweep`: the verb; run-sweep.ts does it.
 
-import { availableParallelism } from "node:os";
-import { keepGraphs, positional, verb } from "./verb.ts";
+import { launching, positional, verb } from "./verb.ts";
 
 export const sweep = verb({
   usage: "sweep <config> [overrides..]",
@@ -9,10 +8,7 @@ export const sweep = verb({
   positionals: { config: positional.config, overrides: positional.overrides },
   options: {
     plan: { type: "boolean", default: false, describe: "print what would run and why; run nothing" },
-    jobs: { type: "number", default: availableParallelism(), requiresArg: true, describe: "runs at once" },
-    launcher: { type: "string", default: "local", requiresArg: true, describe: "`fathom list launcher` names them" },
-    "fail-fast": { type: "boolean", default: false, describe: "stop all at the first run that fails" },
-    "keep-graphs": keepGraphs,
+    ...launching,
   },
   examples: [
     ["fathom sweep configs/quickstart.yaml", "all runs, then figures and report"],
@@ -21,6 +17,6 @@ export const sweep = verb({
   ],
   async run(args) {
     const { runSweep } = await import("./run-sweep.ts");
-    return runSweep({ ...args, failFast: args["fail-fast"], keepGraphs: args["keep-graphs"] });
+    return runSweep(args);
   },
 });

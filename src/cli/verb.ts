@@ -2,6 +2,7 @@
 // Verb files are all imported at start: they import what is heavy (engines, registries, plots) inside `run`.
 
 import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { isAbsolute, join } from "node:path";
 import type { InferredOptionTypes, Options, PositionalOptions } from "yargs";
 import type { Member } from "../registry.ts";
@@ -57,6 +58,24 @@ export const keepGraphs = {
   default: false,
   describe: "keep every compiled program as an ONNX file in graphs/ of a run's folder",
 } as const;
+
+/** Options of the verbs that launch several runs. */
+export const launching = {
+  jobs: { type: "number", default: availableParallelism(), requiresArg: true, describe: "runs at once" },
+  launcher: { type: "string", default: "local", requiresArg: true, describe: "`fathom list launcher` names them" },
+  option: {
+    type: "string",
+    array: true,
+    nargs: 1,
+    default: [] as string[],
+    requiresArg: true,
+    describe: "name=value of the launcher, may be given again; `fathom list launcher` names them",
+  },
+  "fail-fast": { type: "boolean", default: false, describe: "stop all at the first run that fails" },
+  "keep-going": { type: "boolean", default: false, describe: "run all whichever fail, which is so by itself" },
+  "max-runs": { type: "number", requiresArg: true, describe: "start at most so many; the rest is left for later" },
+  "keep-graphs": keepGraphs,
+} as const satisfies Table<Options>;
 
 /** `--out` of verbs that neither read nor write experiments: all verbs take it, so that scripts may pass it to all. */
 export const unusedOut = { ...common.out, describe: "of no use here: no experiment is read or written" } as const;

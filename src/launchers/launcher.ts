@@ -1,5 +1,5 @@
-// What a launcher is. A job is data: an argument list and a file for its output. A launcher neither knows what a run is
-// nor decides what counts as done: that is in the run folders.
+// What a launcher is. A job is a place in a manifest, and every launcher runs `fathom run --manifest DIR --index N` for it and
+// nothing else. What counts as done is in the run folders, never in what a launcher has seen.
 
 import type { Member } from "../registry.ts";
 import type { Progress } from "../types.ts";
@@ -11,32 +11,58 @@ export const launchedVariable = "FATHOM_LAUNCHED";
 export type LauncherMessage =
   | { readonly type: "progress"; readonly progress: Progress }
   | { readonly type: "result"; readonly status: "done" | "diverged" | "interrupted"; readonly reason: string }
+  /** It knows what memory it needs, and waits for `room`. */
+  | { readonly type: "memory"; readonly memory: MemoryNeed }
   /** The job is done, all it had to say is written, up to {@link endOfOutput} on both streams, and another may be sent. */
   | { readonly type: "free" };
 
-/** What a launcher sends to a process that is free: the arguments of the next job. */
-export interface NextJob {
-  readonly type: "job";
-  readonly args: readonly string[];
+/** What a launcher sends to a process: the arguments of the next job where it is free, that there is room for a run that waits. */
+export type Order = { readonly type: "job"; readonly args: readonly string[] } | { readonly type: "room" };
+
+/** What a run's process will have resident at most, and what it has, bytes. */
+export interface MemoryNeed {
+  readonly bytes: number;
+  readonly residentBytes: number;
 }
 
 /** What a process writes to its output and its errors where those of a job end. */
 export const endOfOutput = "\0";
 
-/** A process to run: `node <args>`. */
+/** A run to be made. */
 export interface Job {
+  /** The run's, which is the name of its folder. */
   readonly id: string;
-  readonly args: readonly string[];
-  /** Jobs of one kind may follow each other in one process, which is sent their arguments: the first is the program, and alike. */
+  /** The run's place in the manifest, and the hash that it must have there. */
+  readonly index: number;
+  readonly hash: string;
+  /** Jobs of one kind may follow each other in one process. */
   readonly kind?: string;
-  /** Its output is appended here. */
+  /** What it says is appended here where the launcher sees it. */
   readonly logFile: string;
+}
+
+/** The runs of an experiment that are to be made. */
+export interface Work {
+  /** Absolute, and the same on all machines that are to work on it. */
+  readonly experimentDir: string;
+  /** Node's arguments before those of {@link argumentsOf}: the program, `run`, the manifest, and what all runs are told. */
+  readonly command: readonly string[];
+  readonly jobs: readonly Job[];
+}
+
+/** Node's arguments for some jobs of `work`. Several are run by child processes of that one, one after the other. */
+export function argumentsOf(
+  { command }: Pick<Work, "command">,
+  jobs: readonly Pick<Job, "index" | "hash">[],
+): string[] {
+  const list = (values: readonly (string | number)[]): string => values.join(",");
+  return [...command, "--index", list(jobs.map(({ index }) => index)), "--hash", list(jobs.map(({ hash }) => hash))];
 }
 
 /** How a job ended. */
 export interface Outcome {
   readonly job: Job;
-  /** `done` and `diverged` are results; `busy`: another process works on it; `skipped`: not started. */
+  /** `done` and `diverged` are results; `busy`: another process works on it; `skipped`: not started, or left to start later. */
   readonly status: "done" | "diverged" | "interrupted" | "failed" | "busy" | "skipped";
   readonly reason: string;
   /** The process's exit code; null where a signal ended it or it was not started. */
@@ -47,18 +73,29 @@ export interface Outcome {
 export interface LaunchOptions {
   /** Jobs at once. */
   readonly jobs: number;
+  /** What the user sets of the launcher's own {@link Launcher.options}, by name. */
+  readonly settings: Readonly<Record<string, string>>;
   /** After a failure start no further job and interrupt those that run. */
   readonly failFast: boolean;
   /** Aborted: start no further job, interrupt those that run and wait for them to save. */
   readonly signal: AbortSignal;
+  /** A line for people, of what happens beside the runs: submissions, waiting. */
+  say(line: string): void;
   onProgress(job: Job, progress: Progress): void;
   onEnd(outcome: Outcome): void;
+}
+
+/** Something of a launcher that `fathom sweep --option name=value` sets. */
+export interface LauncherOption extends Member {
+  /** What it is where it is not set; empty for nothing. */
+  readonly value: string;
 }
 
 /** A member of the registry in index.ts. */
 export interface Launcher extends Member {
   /** Whether its processes run on this machine, and share its memory. */
   readonly isHere: boolean;
+  readonly options: readonly LauncherOption[];
   /** Runs all jobs and gives their outcomes in the order of the jobs. One that fails never stops the others by itself. */
-  launch(jobs: readonly Job[], options: LaunchOptions): Promise<Outcome[]>;
+  launch(work: Work, options: LaunchOptions): Promise<Outcome[]>;
 }

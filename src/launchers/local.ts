@@ -6,24 +6,30 @@ import { spawn } from "node:child_process";
 import { appendFileSync } from "node:fs";
 import type { Readable } from "node:stream";
 import {
+  argumentsOf,
   endOfOutput,
   launchedVariable,
   type Job,
   type Launcher,
   type LauncherMessage,
   type LaunchOptions,
-  type NextJob,
+  type Order,
   type Outcome,
+  type Work,
 } from "./launcher.ts";
+import { memoryRoom } from "./room.ts";
 
 export const local: Launcher = {
   name: "local",
-  summary: "child processes on this machine, as many at once as there are cores",
+  summary: "child processes on this machine, as many at once as there are cores and memory for",
   isHere: true,
-  async launch(jobs, options) {
+  options: [],
+  async launch(work, options) {
+    const { jobs } = work;
     const outcomes = new Array<Outcome>(jobs.length);
     const stop = new AbortController();
     const signal = AbortSignal.any([options.signal, stop.signal]);
+    const room = memoryRoom();
     let next = 0;
     const worker = async (): Promise<void> => {
       let child: Child | undefined;
@@ -34,9 +40,10 @@ export const local: Launcher = {
         if (!signal.aborted) {
           if (!child?.takes(job)) {
             child?.dismiss();
-            child = startChild(job, signal, options);
+            child = startChild(work, job, { ...options, signal, room });
           }
           outcome = await child.run(job);
+          room.leave(child.pid);
         }
         outcomes[index] = outcome;
         options.onEnd(outcome);
@@ -52,14 +59,19 @@ export const local: Launcher = {
 type Child = ReturnType<typeof startChild>;
 
 /** Starts a process with its first job, which is then to be run. */
-function startChild(first: Job, signal: AbortSignal, { onProgress }: LaunchOptions) {
+function startChild(
+  work: Work,
+  first: Job,
+  { signal, room, onProgress }: Pick<LaunchOptions, "signal" | "onProgress"> & { room: ReturnType<typeof memoryRoom> },
+) {
   // Detached: a terminal's Ctrl-C reaches this process only, which passes it on once. The channel closes when this
   // process ends, however it ends, and the child ends with it.
-  const child = spawn(process.execPath, first.args, {
+  const child = spawn(process.execPath, argumentsOf(work, [first]), {
     stdio: ["ignore", "pipe", "pipe", "ipc"],
     detached: true,
     env: { ...process.env, [launchedVariable]: "1" },
   });
+  const pid = child.pid ?? 0; // none where it could not be started
   let job = first;
   let isFree = false;
   let hasEnded = false;
@@ -79,9 +91,11 @@ function startChild(first: Job, signal: AbortSignal, { onProgress }: LaunchOptio
     });
   logging("output", child.stdout);
   logging("errors", child.stderr);
+  const send = (order: Order): void => void child.send(order, () => {}); // one that has gone closes
   child.on("message", (message: LauncherMessage) => {
     if (message.type === "progress") onProgress(job, message.progress);
     else if (message.type === "result") result = message;
+    else if (message.type === "memory") void room.enter(pid, message.memory).then(() => send({ type: "room" }));
     else cameIn("word");
   });
   const interrupt = (): void => void child.kill("SIGINT");
@@ -102,6 +116,7 @@ function startChild(first: Job, signal: AbortSignal, { onProgress }: LaunchOptio
   );
 
   return {
+    pid,
     /** Whether it waits for a job, and this may be it. */
     takes: (next: Job): boolean =>
       isFree && !hasEnded && child.connected && next.kind !== undefined && next.kind === job.kind,
@@ -113,7 +128,7 @@ function startChild(first: Job, signal: AbortSignal, { onProgress }: LaunchOptio
         if (given === first) return;
         [job, isFree, result] = [given, false, undefined];
         ended.clear();
-        child.send({ type: "job", args: given.args } satisfies NextJob, () => {}); // one that has gone closes
+        send({ type: "job", args: argumentsOf(work, [given]) });
       }),
     /** Lets it end. */
     dismiss: (): void => {

@@ -110,21 +110,23 @@ const entrySchema = z.object({
   config: z.looseObject({ name: z.string(), seed: z.number(), data: section, model: section, train: section }),
 });
 
-/** Run `index` of a manifest; a `UserError` where there is none, or its configuration is none. */
-export function manifestEntry(experimentDir: string, index: number): ManifestEntry {
+/** Runs of a manifest by their indices; a `UserError` where there is none, or its configuration is none. */
+export function manifestEntries(experimentDir: string, indices: readonly (string | number)[]): ManifestEntry[] {
   const entries = readManifest(experimentDir);
-  const entry = entries[index];
-  if (!entry)
+  return indices.map((index) => {
+    const entry = /^\d{1,9}$/.test(String(index)) ? entries[Number(index)] : undefined;
+    if (!entry)
+      throw new UserError(
+        `${manifestFile(experimentDir)}: expected --index from 0 to ${entries.length - 1}, got ${index === "" ? "nothing" : index}`,
+      );
+    const checked = checkResolved(entry.config);
+    if (checked.ok) return entry;
+    const { path, message } = checked.problems[0]!;
     throw new UserError(
-      `${manifestFile(experimentDir)}: expected --index from 0 to ${entries.length - 1}, got ${index}`,
+      `${manifestFile(experimentDir)}:${entry.index + 1}: expected a planned run's configuration: ` +
+        `${[path.join("."), message].filter(Boolean).join(": ")}; restore the file or remove it to plan anew`,
     );
-  const checked = checkResolved(entry.config);
-  if (checked.ok) return entry;
-  const { path, message } = checked.problems[0]!;
-  throw new UserError(
-    `${manifestFile(experimentDir)}:${index + 1}: expected a planned run's configuration: ` +
-      `${[path.join("."), message].filter(Boolean).join(": ")}; restore the file or remove it to plan anew`,
-  );
+  });
 }
 
 /** The manifest's path. */

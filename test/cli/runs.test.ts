@@ -158,12 +158,12 @@ test("sweep --plan says what would run and why, and writes nothing", async () =>
 });
 
 test("runs of a frozen manifest: each by index, status and comparison over seeds", async () => {
-  const { freezePlan, manifestEntry, planRuns } = await import("../../src/runs/manifest.ts");
+  const { freezePlan, manifestEntries, planRuns } = await import("../../src/runs/manifest.ts");
   const { loadSweep } = await import("../../src/config/load.ts");
   const { loadRegistries } = await import("../../src/config/registries.ts");
   const experiment = join(out, "debug");
   freezePlan(experiment, planRuns(experiment, loadSweep(file, [], await loadRegistries()).runs));
-  const planHash = (index: number): string => manifestEntry(experiment, index).hash;
+  const planHash = (index: number): string => manifestEntries(experiment, [index])[0]!.hash;
   for (const index of ["0", "1", "2"])
     expect((await fathom("run", "--manifest", experiment, "--index", index)).code).toBe(0);
   const status = await fathom("status", experiment);

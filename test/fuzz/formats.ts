@@ -23,7 +23,7 @@ import { openRecorder, readEvents } from "../../src/runs/events.ts";
 import { readExperiment, statusOf } from "../../src/runs/experiment.ts";
 import { readGraphs } from "../../src/runs/graphs.ts";
 import { seemsHeld } from "../../src/runs/lease.ts";
-import { manifestEntry, readManifest } from "../../src/runs/manifest.ts";
+import { manifestEntries, readManifest } from "../../src/runs/manifest.ts";
 import { originLine } from "../../src/runs/origin.ts";
 import { readConfig, readRun, startRun } from "../../src/runs/run-folder.ts";
 import { gridPng, latentCsv, readLatent, readSamples } from "../../src/runs/samples.ts";
@@ -341,7 +341,7 @@ const manifest: Format = {
     );
     for (const { dir } of readExperiment(folder).runs)
       if (join(dir, "..") !== join(folder, "runs")) throw new Error(`a run that leaves its folder: ${dir}`);
-    if (entries.length > 0) manifestEntry(folder, entries.length - 1);
+    if (entries.length > 0) manifestEntries(folder, [entries.length - 1]);
     return entries;
   },
 };

@@ -29,7 +29,7 @@ import { openRecorder, readEvents } from "../../src/runs/events.ts";
 import { readExperiment } from "../../src/runs/experiment.ts";
 import { readGraphs } from "../../src/runs/graphs.ts";
 import { seemsHeld } from "../../src/runs/lease.ts";
-import { manifestEntry, readManifest } from "../../src/runs/manifest.ts";
+import { manifestEntries, readManifest } from "../../src/runs/manifest.ts";
 import { clearRun, createRunFolder, readConfig, runFolder } from "../../src/runs/run-folder.ts";
 import { readLatent } from "../../src/runs/samples.ts";
 import { readLayers, readMetrics } from "../../src/runs/tables.ts";
@@ -377,7 +377,7 @@ describe("manifests", () => {
   test("a configuration whose hash fits and which is none is not run", async () => {
     entry({}, { ...config(), model: { kind: "transformer", width: "wide" } });
     expect(readManifest(folder)).toHaveLength(1);
-    expect(await refusal(() => manifestEntry(folder, 0))).toMatch(
+    expect(await refusal(() => manifestEntries(folder, [0]))).toMatch(
       /^manifest\.jsonl:1: expected a planned run's configuration: model\./,
     );
   });

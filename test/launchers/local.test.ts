@@ -3,29 +3,54 @@ import { spawn } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { Job, LaunchOptions } from "../../src/launchers/launcher.ts";
+import type { Job, LaunchOptions, Outcome } from "../../src/launchers/launcher.ts";
 import { local } from "../../src/launchers/local.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fathom-launch-"));
 
-/** A job that runs a line of JavaScript. */
-const job = (id: string, code: string): Job => ({ id, args: ["-e", code], logFile: join(folder, `${id}.txt`) });
+let count = 0;
+/** A job that runs a line of JavaScript: in the file that its index names. */
+function job(id: string, code: string, kind?: string): Job {
+  const index = count++;
+  writeFileSync(join(folder, `${index}.js`), code);
+  return { id, index, hash: "", logFile: join(folder, `${id}.txt`), ...(kind !== undefined && { kind }) };
+}
+
+/** A program that does the jobs which it is started with and sent, as `fathom` does. */
+const program = join(folder, "program.cjs");
+writeFileSync(
+  program,
+  `const work = (args) => {
+    const index = args[args.indexOf("--index") + 1];
+    const code = require("fs").readFileSync(require("path").join(__dirname, index + ".js"), "utf8");
+    if (eval(code) === "under way" || !code.startsWith("/* served */")) return;
+    for (const stream of [process.stdout, process.stderr]) stream.write("\\0");
+    process.send({ type: "free" });
+    process.once("message", ({ args }) => work(args)).once("disconnect", () => process.exit());
+  };
+  work(process.argv);`,
+);
 
 const options = (more: Partial<LaunchOptions> = {}): LaunchOptions => ({
   jobs: 2,
+  settings: {},
   failFast: false,
   signal: new AbortController().signal,
+  say: () => {},
   onProgress: () => {},
   onEnd: () => {},
   ...more,
 });
+
+const launch = (jobs: readonly Job[], how: LaunchOptions): Promise<Outcome[]> =>
+  local.launch({ experimentDir: folder, command: [program], jobs }, how);
 
 const waitForInterrupt =
   "process.on('SIGINT', () => process.exit(130)); setInterval(() => {}, 1000); process.send({type:'progress',progress:{step:1}})";
 
 test("progress and results arrive, output goes to the log, outcomes come in the order of the jobs", async () => {
   const steps: number[] = [];
-  const outcomes = await local.launch(
+  const outcomes = await launch(
     [
       job("a", "console.log('hello'); setTimeout(() => {}, 200); process.send({type:'progress',progress:{step:3}})"),
       job("b", "process.send({type:'result',status:'diverged',reason:'loss is NaN'})"),
@@ -42,7 +67,7 @@ test("progress and results arrive, output goes to the log, outcomes come in the 
 
 test("one crash never stops the others", async () => {
   const ended: string[] = [];
-  const outcomes = await local.launch(
+  const outcomes = await launch(
     [
       job("throws", "throw new Error('out of luck')"),
       job("killed", "process.kill(process.pid, 'SIGKILL')"),
@@ -59,7 +84,7 @@ test("one crash never stops the others", async () => {
 });
 
 test("fail-fast interrupts what runs and starts nothing more", async () => {
-  const outcomes = await local.launch(
+  const outcomes = await launch(
     [job("long", waitForInterrupt), job("bad", "setTimeout(() => process.exit(1), 300)"), job("never", "")],
     options({ failFast: true }),
   );
@@ -68,7 +93,7 @@ test("fail-fast interrupts what runs and starts nothing more", async () => {
 
 test("an abort interrupts the jobs that run and waits for them", async () => {
   const controller = new AbortController();
-  const outcomes = await local.launch(
+  const outcomes = await launch(
     [job("one", waitForInterrupt), job("two", waitForInterrupt), job("three", "")],
     options({ signal: controller.signal, onProgress: () => controller.abort() }),
   );
@@ -79,12 +104,12 @@ test("an abort interrupts the jobs that run and waits for them", async () => {
 test("a job that the interrupt ends before it listens is interrupted, not failed; an interrupt from elsewhere is a failure", async () => {
   const deaf = "process.send({type:'progress',progress:{step:1}}); setInterval(() => {}, 1000)";
   const controller = new AbortController();
-  const [outcome] = await local.launch(
+  const [outcome] = await launch(
     [job("deaf", deaf)],
     options({ signal: controller.signal, onProgress: () => controller.abort() }),
   );
   expect(outcome).toMatchObject({ status: "interrupted", code: null });
-  const [alone] = await local.launch([job("shot", "process.kill(process.pid, 'SIGINT')")], options());
+  const [alone] = await launch([job("shot", "process.kill(process.pid, 'SIGINT')")], options());
   expect(alone!.status).toBe("failed");
 });
 
@@ -92,38 +117,21 @@ test("never more jobs at once than asked for", async () => {
   const log = join(folder, "concurrency.txt");
   writeFileSync(log, "");
   const code = `const fs = require('fs'); fs.appendFileSync(${JSON.stringify(log)}, '+'); setTimeout(() => fs.appendFileSync(${JSON.stringify(log)}, '-'), 60)`;
-  await local.launch(
+  await launch(
     [1, 2, 3, 4].map((i) => job(`c${i}`, code)),
     options({ jobs: 1 }),
   );
   expect(readFileSync(log, "utf8")).toBe("+-+-+-+-");
 });
 
-/** A process that does what each job's second argument says, as long as it is sent jobs. */
-const served = (() => {
-  const file = join(folder, "served.cjs");
-  writeFileSync(
-    file,
-    `const work = ([, code]) => {
-      if (eval(code) === "under way") return;
-      for (const stream of [process.stdout, process.stderr]) stream.write("\\0");
-      process.send({ type: "free" });
-    };
-    process.on("message", ({ args }) => work(args)).on("disconnect", () => process.exit());
-    work(process.argv.slice(1));`,
-  );
-  return (id: string, kind: string | undefined, code: string): Job => ({
-    id,
-    args: [file, `console.log(process.pid, "is ${id}"); console.error("${id} too"); ${code}`],
-    logFile: join(folder, `${id}.txt`),
-    ...(kind !== undefined && { kind }),
-  });
-})();
+/** A job whose process is free after it, unless its code ends as under way. */
+const served = (id: string, kind: string | undefined, code: string): Job =>
+  job(id, `/* served */ console.log(process.pid, "is ${id}"); console.error("${id} too"); ${code}`, kind);
 // Output and errors come in any order.
 const processOf = (id: string): string => /^(\d+) is /m.exec(readFileSync(join(folder, `${id}.txt`), "utf8"))![1]!;
 
 test("jobs of a kind follow each other in a process that is free, each with a log of its own", async () => {
-  const outcomes = await local.launch(
+  const outcomes = await launch(
     [
       served("k1", "a", "process.send({type:'result',status:'diverged',reason:'r1'})"),
       served("k2", "a", ""),
@@ -151,7 +159,7 @@ test("jobs of a kind follow each other in a process that is free, each with a lo
 });
 
 test("a process that dies over a later job fails that one alone; the next has another process", async () => {
-  const outcomes = await local.launch(
+  const outcomes = await launch(
     [served("d1", "a", ""), served("d2", "a", "process.kill(process.pid, 'SIGKILL')"), served("d3", "a", "")],
     options({ jobs: 1 }),
   );
@@ -162,7 +170,7 @@ test("a process that dies over a later job fails that one alone; the next has an
 });
 
 test("a job that prints what ends an output is not over before it says so, and nothing it says is lost", async () => {
-  const outcomes = await local.launch(
+  const outcomes = await launch(
     [
       served("n1", "a", "for (const s of [process.stdout, process.stderr]) s.write('a\\0b\\0c\\0d')"),
       served("n2", "a", "process.send({type:'result',status:'diverged',reason:'it ran'})"),
@@ -177,17 +185,32 @@ test("a job that prints what ends an output is not over before it says so, and n
 });
 
 test("a job has its log though it says nothing", async () => {
-  await local.launch([job("silent", "")], options());
+  await launch([job("silent", "")], options());
   expect(readFileSync(join(folder, "silent.txt"), "utf8")).toBe("");
 });
 
 test("an interrupt reaches a later job of a process, too", async () => {
   const controller = new AbortController();
-  const outcomes = await local.launch(
+  const outcomes = await launch(
     [served("i1", "a", ""), served("i2", "a", `${waitForInterrupt}; "under way"`), served("i3", "a", "")],
     options({ jobs: 1, signal: controller.signal, onProgress: () => controller.abort() }),
   );
   expect(outcomes.map((o) => o.status)).toEqual(["done", "interrupted", "skipped"]);
+});
+
+test("a process that cannot be started fails its job, and the next is tried", async () => {
+  const { execPath } = process;
+  process.execPath = join(folder, "no such program");
+  try {
+    const outcomes = await launch([job("s1", ""), job("s2", "")], options({ jobs: 1 }));
+    expect(outcomes.map((o) => [o.status, o.code])).toEqual([
+      ["failed", null],
+      ["failed", null],
+    ]);
+    expect(outcomes[0]!.reason).toContain("ENOENT");
+  } finally {
+    process.execPath = execPath;
+  }
 });
 
 test("a child learns that its parent was killed", async () => {

@@ -11,7 +11,7 @@ import {
   freezePlan,
   keepAuthorsFile,
   keptOverrides,
-  manifestEntry,
+  manifestEntries,
   planRuns,
   readManifest,
 } from "../../src/runs/manifest.ts";
@@ -64,8 +64,8 @@ test("a manifest is frozen: a changed plan appends, and changes nothing that was
   expect(readFileSync(join(dir, "manifest.jsonl"), "utf8").startsWith(before)).toBe(true);
   expect(readManifest(dir)).toEqual(plan.entries);
   expect(planRuns(dir, [planned(1), planned(2), planned(3)]).added).toEqual([]);
-  expect(manifestEntry(dir, 2).config).toEqual(config(3));
-  expect(() => manifestEntry(dir, 3)).toThrow("expected --index from 0 to 2, got 3");
+  expect(manifestEntries(dir, [2])[0]!.config).toEqual(config(3));
+  expect(() => manifestEntries(dir, [3])).toThrow("expected --index from 0 to 2, got 3");
 });
 
 test("a manifest changed by hand is refused with its line", () => {
