@@ -10,6 +10,7 @@ export { list } from "./list.ts";
 export { measure } from "./measure.ts";
 export { plot } from "./plot.ts";
 export { report } from "./report.ts";
+export { resume } from "./resume.ts";
 export { run } from "./run.ts";
 export { sample } from "./sample.ts";
 export { status } from "./status.ts";

@@ -1,11 +1,19 @@
 // What `fathom sweep` does: plans all runs of an experiment, and runs what is not finished. Heavy to import, so sweep.ts loads it
 // when it is asked for.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { loadSweep } from "../config/load.ts";
 import { loadRegistries } from "../config/registries.ts";
+import { UserError } from "../errors.ts";
 import { statusOf } from "../runs/experiment.ts";
-import { freezePlan, keepAuthorsFile, planRuns, type ManifestEntry, type Plan } from "../runs/manifest.ts";
+import {
+  freezePlan,
+  keepAuthorsFile,
+  planRuns,
+  readManifest,
+  type ManifestEntry,
+  type Plan,
+} from "../runs/manifest.ts";
 import { readRun, runFolder } from "../runs/run-folder.ts";
 import type { RunRow } from "../types.ts";
 import { launchingOf, launchRuns, requireEngines, type LaunchArguments } from "./launch.ts";
@@ -41,6 +49,31 @@ export async function runSweep(args: SweepArguments): Promise<number> {
   freezePlan(experimentDir, plan);
   keepAuthorsFile(experimentDir, readFileSync(file, "utf8"), overrides);
   say(`${experimentDir}: ${decided.length} runs, ${decided.length - due.length} finished, ${due.length} to run`);
+  return launchRuns(experimentDir, due, how);
+}
+
+/** Goes on with the runs of an experiment that are not finished, or with those of some statuses; the exit code. A run that
+ *  another process works on is left to it: `running` ones are asked, since their process may have just ended. */
+export async function resumeRuns(
+  experimentDir: string,
+  wanted: readonly ("failed" | "stale")[],
+  args: LaunchArguments,
+): Promise<number> {
+  const how = launchingOf(args);
+  const entries = readManifest(experimentDir);
+  if (entries.length === 0)
+    throw new UserError(
+      `${experimentDir}: expected the folder of a sweep (with manifest.jsonl), got ${existsSync(experimentDir) ? "another one" : "none"}; ` +
+        `\`fathom sweep CONFIG\` plans one, and \`fathom train\` goes on with a run of its own`,
+    );
+  const unfinished: readonly RunRow["status"][] =
+    wanted.length > 0 ? wanted : ["pending", "running", "stale", "failed"];
+  const due = entries.filter(({ id }) => unfinished.includes(statusOf(runFolder(experimentDir, id))));
+  await requireEngines(due, how);
+  if (!how.quiet && !how.json)
+    console.error(
+      `${experimentDir}: ${entries.length} runs, ${due.length} ${wanted.length > 0 ? wanted.join(" or ") : "not finished"}`,
+    );
   return launchRuns(experimentDir, due, how);
 }
 
