@@ -44,6 +44,8 @@ export async function executeRun(
     say?: (line: string) => void;
     /** Whether compiled programs are kept in `graphs/`. */
     keepGraphs?: boolean;
+    /** The step at whose evaluation it is to wait, where it is not to train to its end. */
+    until?: number | undefined;
     /** Waits until runs beside this one leave it the memory that it needs. */
     makeRoom?: ((memory: MemoryEstimate) => Promise<void>) | undefined;
   },
@@ -91,6 +93,7 @@ export async function executeRun(
   const asked = "metrics" in config ? config.metrics : { evaluation: [], final: [] };
   const training: Training = {
     ...prepared,
+    until: options.until,
     ...(asked.evaluation.length > 0 && {
       async metrics() {
         const evaluated = await measured(asked.evaluation, "dev");

@@ -12,6 +12,7 @@ import { readExperiment, writeRunsCsv } from "../runs/experiment.ts";
 import type { ManifestEntry } from "../runs/manifest.ts";
 import { createRunFolder, readRun, runFolder, updateRun } from "../runs/run-folder.ts";
 import type { RunRow } from "../types.ts";
+import { halve, type Halving } from "./halving.ts";
 import { progressView } from "./progress.ts";
 import { interruption } from "./run-one.ts";
 import { figure, table } from "./table.ts";
@@ -73,22 +74,36 @@ function settingsOf(launcher: Launcher, given: readonly string[]): Record<string
   return settings;
 }
 
-/** Runs `due` of an experiment, whose runs are all planned; the exit code. */
+/** Runs `due` of an experiment, whose runs are all planned, by successive halving where `halving` gives its rule and the runs that are
+ *  compared; the exit code. */
 export async function launchRuns(
   experimentDir: string,
   due: readonly ManifestEntry[],
   how: Launching,
+  halving?: { readonly rule: Halving; readonly population: readonly ManifestEntry[] },
 ): Promise<number> {
   const { quiet, json, maxRuns } = how;
+  if (halving && maxRuns < Infinity)
+    throw new UserError("--max-runs: expected without sweep.halving, which compares all runs at the same steps");
   const say = (text: string): void => void (quiet || json || console.error(text));
   const chosen = due.slice(0, maxRuns);
   if (chosen.length < due.length) say(`${due.length - chosen.length} of them are left for another time (--max-runs)`);
   // While runs start up, or it would keep one core busy and the others waiting at the end.
   void reporting().catch(() => {}); // said where it is needed
   const interrupt = interruption();
-  let outcomes: Outcome[];
+  const outcomes: Outcome[] = [];
+  const launch = async (entries: readonly ManifestEntry[], until?: number): Promise<Outcome[]> => {
+    const ended = await launchEntries(experimentDir, entries, { ...how, signal: interrupt.signal, until });
+    outcomes.push(...ended.filter(({ status }) => status !== "waiting"));
+    return ended;
+  };
   try {
-    outcomes = await launchEntries(experimentDir, chosen, { ...how, signal: interrupt.signal });
+    if (!halving) await launch(chosen);
+    else {
+      const goOn = await halve(experimentDir, halving.population, halving.rule, { launch, say });
+      const ids = new Set(due.map(({ id }) => id));
+      await launch(goOn.filter(({ id }) => ids.has(id)));
+    }
   } finally {
     interrupt.dispose();
   }
@@ -112,12 +127,18 @@ export async function launchEntries(
     quiet,
     json,
     signal,
-  }: Omit<Launching, "maxRuns"> & { signal: AbortSignal },
+    until,
+  }: Omit<Launching, "maxRuns"> & { signal: AbortSignal; until?: number | undefined },
 ): Promise<Outcome[]> {
   const program = fileURLToPath(new URL("../../bin/fathom.js", import.meta.url));
   const work: Work = {
     experimentDir: resolve(experimentDir),
-    command: [program, "run", "--manifest", resolve(experimentDir), ...(keepGraphs ? ["--keep-graphs"] : [])],
+    command: [
+      ...[program, "run", "--manifest", resolve(experimentDir)],
+      ...(keepGraphs ? ["--keep-graphs"] : []),
+      ...(until === undefined ? [] : ["--until", String(until)]),
+    ],
+    until,
     jobs: entries.map(({ id, index, hash, config }): Job => ({
       id,
       index,

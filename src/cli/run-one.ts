@@ -16,7 +16,8 @@ import { exitCodes, TryAgainError } from "./verb.ts";
 /** How a run ended; `finished-before`: it was done already and nothing was run. */
 export interface RunResult {
   readonly runDir: string;
-  readonly status: "done" | "diverged" | "interrupted";
+  /** `waiting`: at the step it was to reach. */
+  readonly status: "done" | "diverged" | "interrupted" | "waiting";
   readonly reason: string;
   readonly finishedBefore: boolean;
 }
@@ -31,6 +32,8 @@ export async function runOne(
     afresh: boolean;
     /** Whether compiled programs are kept in the run's folder. */
     keepGraphs: boolean;
+    /** The step at whose evaluation it is to wait. */
+    until?: number | undefined;
     /** Waits until runs beside this one leave it the memory that it needs. */
     makeRoom?: (memory: MemoryNeed) => Promise<void>;
     onProgress: (progress: Progress) => void;
@@ -38,12 +41,18 @@ export async function runOne(
   },
 ): Promise<RunResult> {
   const runDir = folder.runFolder(experimentDir, run.id);
+  const waiting = (): RunResult | undefined => {
+    const end = options.afresh ? undefined : folder.endOf(runDir, options.until);
+    return end?.status === "waiting"
+      ? { runDir, status: "waiting", reason: end.reason, finishedBefore: true }
+      : undefined;
+  };
   const finished = (): RunResult | undefined => {
     if (options.afresh || !folder.isFinished(runDir, run.hash)) return undefined;
     const { status, reason } = folder.readRun(runDir)!;
     return { runDir, status: status as "done" | "diverged", reason, finishedBefore: true };
   };
-  const before = finished();
+  const before = finished() ?? waiting();
   if (before) return before;
   if (!existsSync(runDir)) {
     // Where the engine cannot work here nothing is left behind.
@@ -71,23 +80,27 @@ export async function runOne(
       options.say(`${runDir}: begun with ${changed.join(", ")}: going on here may change the last bits of its numbers`);
     folder.startRun(runDir, run);
     const { executeRun } = await import("../run.ts");
-    const { signal, onProgress, say, keepGraphs, makeRoom } = options;
-    const { status, reason = "" } = await executeRun(run.config, runDir, {
+    const { signal, onProgress, say, keepGraphs, makeRoom, until } = options;
+    const outcome = await executeRun(run.config, runDir, {
       signal,
       lost: lease.lost,
       onProgress,
       say,
       keepGraphs,
       makeRoom,
+      until,
     });
+    const { status } = outcome;
+    const reason = status === "waiting" ? `waits at step ${until} for the other runs` : (outcome.reason ?? "");
     // What stands in the folder from here on is the other process's.
     if (lease.isLost()) throw lease.lost.reason;
-    folder.updateRun(
-      runDir,
-      status === "interrupted"
-        ? { status: "running", reason: reason || "interrupted; the same command goes on with it" }
-        : { status, reason, finished: new Date().toISOString() },
-    );
+    if (status === "waiting") folder.updateRun(runDir, { status: "running", reason, waitsAt: until });
+    else if (status === "interrupted")
+      folder.updateRun(runDir, {
+        status: "running",
+        reason: reason || "interrupted; the same command goes on with it",
+      });
+    else folder.updateRun(runDir, { status, reason, finished: new Date().toISOString() });
     return { runDir, status, reason, finishedBefore: false };
   } catch (error) {
     if (lease.isLost()) throw new TryAgainError(`${runDir}: ${messageOf(lease.lost.reason)}`, { cause: error });

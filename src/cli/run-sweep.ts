@@ -16,6 +16,7 @@ import {
 } from "../runs/manifest.ts";
 import { readRun, runFolder } from "../runs/run-folder.ts";
 import type { RunRow } from "../types.ts";
+import { readHalving } from "./halving.ts";
 import { launchingOf, launchRuns, requireEngines, type LaunchArguments } from "./launch.ts";
 import { experimentFolder } from "./run-one.ts";
 import { table } from "./table.ts";
@@ -34,7 +35,7 @@ export interface SweepArguments extends LaunchArguments {
 export async function runSweep(args: SweepArguments): Promise<number> {
   const { config: file, overrides, out, quiet, json } = args;
   const how = launchingOf(args);
-  const { name, runs, notes } = loadSweep(file, overrides, await loadRegistries());
+  const { name, runs, notes, halving } = loadSweep(file, overrides, await loadRegistries());
   const experimentDir = experimentFolder(out, name);
   const plan = planRuns(experimentDir, runs);
   const say = (text: string): void => void (quiet || json || console.error(text));
@@ -45,11 +46,13 @@ export async function runSweep(args: SweepArguments): Promise<number> {
     return exitCodes.done;
   }
   const due = decided.filter(({ action }) => action === "run").map(({ entry }) => entry);
+  const earlier = new Set(plan.earlier);
+  const asked = plan.entries.filter((entry) => !earlier.has(entry));
   await requireEngines(due, how);
   freezePlan(experimentDir, plan);
   keepAuthorsFile(experimentDir, readFileSync(file, "utf8"), overrides);
   say(`${experimentDir}: ${decided.length} runs, ${decided.length - due.length} finished, ${due.length} to run`);
-  return launchRuns(experimentDir, due, how);
+  return launchRuns(experimentDir, due, how, halving && { rule: halving, population: asked });
 }
 
 /** Goes on with the runs of an experiment that are not finished, or with those of some statuses; the exit code. A run that
@@ -74,7 +77,13 @@ export async function resumeRuns(
     console.error(
       `${experimentDir}: ${entries.length} runs, ${due.length} ${wanted.length > 0 ? wanted.join(" or ") : "not finished"}`,
     );
-  return launchRuns(experimentDir, due, how);
+  const rule = readHalving(experimentDir);
+  if (rule && wanted.length > 0)
+    throw new UserError(
+      `--${wanted[0]}: expected without sweep.halving, which this experiment was swept with: its runs are compared at the same steps; ` +
+        `leave it out to go on with all`,
+    );
+  return launchRuns(experimentDir, due, how, rule && { rule, population: entries });
 }
 
 /** What is to happen to a run, and why. */

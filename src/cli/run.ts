@@ -19,6 +19,7 @@ export const run = verb({
       requiresArg: true,
       describe: "the run's place in manifest.jsonl; several, such as 3,4,7, run one after the other",
     },
+    until: { type: "number", requiresArg: true, describe: "the step at whose evaluation it waits to be told to go on" },
     hash: { type: "string", requiresArg: true, describe: "the hash it must have there, or theirs" },
     "keep-graphs": keepGraphs,
   },
@@ -36,7 +37,8 @@ export const run = verb({
           `${manifest}: run ${entry.index} is another one than was planned (expected hash ${hashes[i]}, got ${entry.hash}): ` +
             `another sweep planned this experiment at the same time; sweep again`,
         );
-    if (entries.length > 1) return runSeveral(manifest, entries, { quiet, json, keepGraphs: flags["keep-graphs"] });
+    const { until, "keep-graphs": keepGraphs } = flags;
+    if (entries.length > 1) return runSeveral(manifest, entries, { quiet, json, keepGraphs, until });
     const entry = entries[0]!;
     // Other supervisors open channels too: ours says so.
     const isLaunched = process.env[launchedVariable] !== undefined;
@@ -68,7 +70,8 @@ export const run = verb({
       const result = await runOne(manifest, entry, {
         signal: interrupt.signal,
         afresh: false,
-        keepGraphs: flags["keep-graphs"],
+        keepGraphs,
+        until,
         ...(isLaunched && { makeRoom }),
         say: (line) => void (quiet || json || console.error(line)),
         onProgress: (progress) => {
@@ -91,7 +94,7 @@ export const run = verb({
 async function runSeveral(
   manifest: string,
   entries: readonly ManifestEntry[],
-  how: { quiet: boolean; json: boolean; keepGraphs: boolean },
+  how: { quiet: boolean; json: boolean; keepGraphs: boolean; until: number | undefined },
 ): Promise<number> {
   const [{ exitCodeOf, launchEntries }, { local }, { interruption }] = await Promise.all([
     import("./launch.ts"),

@@ -177,6 +177,20 @@ export const sweepSchema = z
       .refine(unique, "expected each seed once")
       .optional()
       .describe("every run once with each of these seeds; seed if not given"),
+    halving: z
+      .strictObject({
+        from: positive("the first step at which configurations are compared", 10_000_000),
+        factor: z
+          .int()
+          .min(2)
+          .max(100)
+          .default(2)
+          .describe("one in so many goes on; the next comparison is at so many times the step"),
+      })
+      .optional()
+      .describe(
+        "successive halving: at steps from, from x factor ... only the best 1/factor of the configurations, by dev loss, go on",
+      ),
   })
   .describe("the runs of `fathom sweep`");
 

@@ -22,6 +22,8 @@ export interface PlannedRun {
 export interface Expansion {
   readonly runs: readonly PlannedRun[];
   readonly notes: readonly string[];
+  /** How runs are stopped early by comparison, where they are. */
+  readonly halving?: NonNullable<SweepConfig["halving"]>;
 }
 
 /** Runs of a sweep at most. */
@@ -81,7 +83,10 @@ export function expandSweep(base: unknown, sweep: SweepConfig | undefined, resol
     return { ok: false, problems };
   }
   const notes = repeated > 0 ? [`${repeated} of the sweep's runs repeat earlier ones and are left out`] : [];
-  return { ok: true, value: { runs: [...runs.values()], notes } };
+  const halving = sweep?.halving;
+  const inapt = halving && halvingProblem(halving, [...runs.values()]);
+  if (inapt) return { ok: false, problems: [{ path: ["sweep", "halving"], message: inapt }] };
+  return { ok: true, value: { runs: [...runs.values()], notes, ...(halving && { halving }) } };
 }
 
 /** The plan of one resolved configuration by itself. */
@@ -168,6 +173,25 @@ function sweepProblems(sweep: SweepConfig, keys: readonly string[]): Problem[] {
   for (const [i, entry] of (list ?? []).entries())
     for (const key of Object.keys(entry)) keyProblem(key, keys, (message) => add(["list", i, key], message, true));
   return problems;
+}
+
+/** What keeps runs from being compared at the steps of successive halving. */
+function halvingProblem(
+  { from }: NonNullable<SweepConfig["halving"]>,
+  runs: readonly PlannedRun[],
+): string | undefined {
+  for (const { id, config } of runs) {
+    const { steps, evaluateEverySteps } = config.train;
+    if (config.model.kind === "gan")
+      return `expected a model with one dev loss to compare, got model.kind: gan in the run ${id}`;
+    if (typeof steps !== "number")
+      return `expected train.steps, since runs are compared at steps, got train.epochs in the run ${id}`;
+    if (from % evaluateEverySteps !== 0)
+      return `expected from to be a multiple of train.evaluateEverySteps, where dev losses are, got ${from} and ${evaluateEverySteps} in the run ${id}`;
+  }
+  if (runs.every(({ config }) => from >= config.train.steps!))
+    return `expected from below train.steps, got ${from} and at most ${Math.max(...runs.map(({ config }) => config.train.steps!))}`;
+  return undefined;
 }
 
 function keyProblem(key: string, keys: readonly string[], add: (message: string) => void): void {

@@ -10,7 +10,7 @@ export const launchedVariable = "FATHOM_LAUNCHED";
 /** What a run's process tells the launcher that started it. */
 export type LauncherMessage =
   | { readonly type: "progress"; readonly progress: Progress }
-  | { readonly type: "result"; readonly status: "done" | "diverged" | "interrupted"; readonly reason: string }
+  | { readonly type: "result"; readonly status: "done" | "diverged" | "interrupted" | "waiting"; readonly reason: string }
   /** It knows what memory it needs, and waits for `room`. */
   | { readonly type: "memory"; readonly memory: MemoryNeed }
   /** The job is done, all it had to say is written, up to {@link endOfOutput} on both streams, and another may be sent. */
@@ -48,6 +48,8 @@ export interface Work {
   /** Node's arguments before those of {@link argumentsOf}: the program, `run`, the manifest, and what all runs are told. */
   readonly command: readonly string[];
   readonly jobs: readonly Job[];
+  /** The step at whose evaluation the runs are to wait (the command says so), where they are not to train to their end. */
+  readonly until?: number | undefined;
 }
 
 /** Node's arguments for some jobs of `work`. Several are run by child processes of that one, one after the other. */
@@ -62,8 +64,8 @@ export function argumentsOf(
 /** How a job ended. */
 export interface Outcome {
   readonly job: Job;
-  /** `done` and `diverged` are results; `busy`: another process works on it; `skipped`: not started, or left to start later. */
-  readonly status: "done" | "diverged" | "interrupted" | "failed" | "busy" | "skipped";
+  /** `done` and `diverged` are results; `waiting`: at the step it was to reach; `busy`: another process works on it; `skipped`: not started, or left to start later. */
+  readonly status: "done" | "diverged" | "waiting" | "interrupted" | "failed" | "busy" | "skipped";
   readonly reason: string;
   /** The process's exit code; null where a signal ended it or it was not started. */
   readonly code: number | null;

@@ -32,6 +32,8 @@ export interface RunRecord extends Environment {
   readonly unigramEntropy: number | null;
   /** SHA-256 of data and vocabulary, by name. */
   readonly hashes: Readonly<Record<string, string>>;
+  /** The step at which the run waits to be told whether it goes on, where it does (src/cli/halving.ts). */
+  readonly waitsAt?: number | undefined;
   /** How often the run was begun or resumed. */
   readonly attempts: number;
   /** ISO 8601; `started` is that of the first attempt. */
@@ -126,6 +128,7 @@ const recordSchema = z.looseObject({
   steps: z.number(),
   unigramEntropy: z.number().nullable(),
   hashes: z.record(z.string(), z.string()),
+  waitsAt: z.number().optional(),
   attempts: z.number(),
   started: z.string(),
   finished: z.string().nullable(),
@@ -188,6 +191,19 @@ export function isFinished(runDir: string, hash?: string): boolean {
   const record = readRun(runDir);
   if (!record || (record.status !== "done" && record.status !== "diverged")) return false;
   return record.id === basename(runDir) && (hash === undefined || record.hash === hash) && hasTables(runDir);
+}
+
+/** How a run stands that a launcher has run as far as step `until` (to its end where that is not given), as its folder tells: it may
+ *  have ended, or wait there. Undefined where it is not so far. */
+export function endOf(
+  runDir: string,
+  until = Infinity,
+): { readonly status: "done" | "diverged" | "failed" | "waiting"; readonly reason: string } | undefined {
+  const record = readRun(runDir);
+  if (!record) return undefined;
+  const { status, reason, waitsAt = -1 } = record;
+  if (status === "running") return waitsAt >= until ? { status: "waiting", reason } : undefined;
+  return status === "failed" || isFinished(runDir) ? { status, reason } : undefined;
 }
 
 /** Empties a run's folder, so that the run starts anew: but for its lease, which the caller holds, and `config.yaml`, which may be what

@@ -39,6 +39,8 @@ export interface Training {
   readonly evaluateEverySteps: number;
   /** Training of one player ends after this many evaluations in a row without a new lowest dev loss. */
   readonly earlyStopping?: { readonly patience: number };
+  /** Training goes no further than the evaluation at this step, a multiple of `evaluateEverySteps`: it then waits. */
+  readonly until?: number | undefined;
   readonly checkpointEverySteps: number;
   /** What is measured at every evaluation beside the players' own scalars, by name; undefined where the hooks' signal came first:
    *  the run then ends as interrupted, and evaluates this step again when it goes on. */
@@ -72,7 +74,8 @@ export interface TrainingHooks {
 }
 
 export interface Outcome {
-  readonly status: "done" | "diverged" | "interrupted";
+  /** `waiting`: at `until`, with all saved. */
+  readonly status: "done" | "diverged" | "interrupted" | "waiting";
   /** For `diverged`: what is not finite, at which step, and where first. For `done`: why before the last step. */
   readonly reason?: string;
   /** Of training that stopped early: updates done. */
@@ -147,6 +150,10 @@ export async function train(training: Training, start: TrainingState, hooks: Tra
       if (loss === undefined) return interrupted();
       early = reasonToStop(training, state);
       if (early !== undefined) break;
+    }
+    if (step >= (training.until ?? Infinity)) {
+      save();
+      return { status: "waiting" };
     }
     await hooks.reached?.(step, false);
     const { outcomes, tokens } = await trainStep(training, step);

@@ -146,3 +146,17 @@ test("setting a key leaves the input as it was", () => {
   expect(withKey(input, "a.c", 2)).toEqual({ ok: true, value: { a: { b: 1, c: 2 } } });
   expect(input).toEqual({ a: { b: 1 } });
 });
+
+test("successive halving that has no dev loss to compare at its steps is refused", () => {
+  const halved = (train: object, halving: object, more: object = {}): Expansion =>
+    expand({ seeds: [1, 2], halving }, { ...base, ...more, train });
+  expect(halved({ steps: 20, evaluateEverySteps: 5 }, { from: 10 }).halving).toEqual({ from: 10, factor: 2 });
+  expect(() => halved({ steps: 20, evaluateEverySteps: 4 }, { from: 10 })).toThrow(
+    /sweep\.halving: expected from to be a multiple of train\.evaluateEverySteps, .* got 10 and 4 in the run seed=1_/,
+  );
+  expect(() => halved({ steps: 20, evaluateEverySteps: 10 }, { from: 20 })).toThrow(
+    "expected from below train.steps, got 20 and at most 20",
+  );
+  expect(() => halved({ epochs: 2, evaluateEverySteps: 10 }, { from: 20 })).toThrow("expected train.steps");
+  expect(() => halved({ steps: 20 }, { from: 10, factor: 1 })).toThrow();
+});
