@@ -4,6 +4,7 @@ import { buildModel, type Model, type RunData } from "./build.ts";
 import { isKind, type RunConfig } from "./config/schema.ts";
 import type { Program } from "./engine/compile.ts";
 import { type Footprint, footprint } from "./engine/footprint.ts";
+import type { Reused } from "./engine/reuse.ts";
 import { engineText, requireEngine } from "./engine/select.ts";
 import { UserError } from "./errors.ts";
 import { metricsNamed } from "./evaluate.ts";
@@ -48,7 +49,8 @@ const startUpBytes = 48 * 2 ** 20;
 /** JavaScript's heap a stage: the calls of its plans, and rows on their way into files. Measured. */
 const stageHeapBytes = 0.4 * 2 ** 20;
 
-/** Estimates the memory of the run of `config`, whose data is loaded, in this process; `programBytes` were resident before that. With
+/** Estimates the memory of the run of `config`, whose data is loaded, in this process; `programBytes` were resident before that, unless an
+ *  earlier run of the network left what is `reused`: then what that one found is meant. With
  *  n parameters in float32:
  *
  *    what is resident now: program, libraries, data
@@ -67,8 +69,14 @@ export async function estimateMemory(
   config: RunConfig,
   { dataset, images }: Pick<RunData, "dataset" | "images">,
   programBytes = 0,
+  reused?: Reused,
 ): Promise<MemoryEstimate> {
   const resident = residentBytes();
+  const found = reused?.found ?? {
+    program: programBytes || resident,
+    data: programBytes ? resident - programBytes : 0,
+  };
+  if (reused) reused.found = found;
   const { players, views } = buildModel(config, dataset);
   const { kind, provider = "cpu" } = await requireEngine(config.engine, { threads: config.threads, keepGraphs: false });
   const isComplete = kind.name === "onnx" && provider === "cpu";
@@ -81,8 +89,8 @@ export async function estimateMemory(
   const needs = new Set(recordingProbes(config.probes.record).flatMap((probe) => probe.needs));
   const stages = players.reduce((sum, player) => sum + player.stages.length, 0);
   const known: MemoryPart[] = [
-    { name: "program and libraries", bytes: programBytes || resident },
-    { name: "data", bytes: programBytes ? resident - programBytes : 0 },
+    { name: "program and libraries", bytes: found.program },
+    { name: "data", bytes: found.data },
     { name: "weights", bytes: weights },
     { name: "optimizer state", bytes: optimizers },
     {
@@ -98,7 +106,12 @@ export async function estimateMemory(
     { name: "images that metrics look at", bytes: imagesOfMetrics(config, { views, images }) },
     { name: "JavaScript's heap", bytes: startUpBytes + stages * stageHeapBytes },
   ];
-  const laidOut = isComplete ? await planned(config, players, dataset) : footprint();
+  const laidOut = isComplete ? await planned(config, players, dataset, reused) : footprint();
+  const ofSessions = programsOf(laidOut).reduce(
+    (total, { workspace }) => total + sessionBytes + arenasAWorkspace * workspace,
+    0,
+  );
+  if (reused) reused.bytes = ofSessions;
   const sum = (wanted: (purpose: string) => boolean): number =>
     [...laidOut.buffers].reduce((total, [purpose, bytes]) => total + (wanted(purpose) ? bytes : 0), 0);
   const isGradient = (purpose: string): boolean => purpose.startsWith("gradient of ");
@@ -106,13 +119,7 @@ export async function estimateMemory(
     ...known,
     { name: "gradients", bytes: isComplete ? sum(isGradient) : weights },
     { name: "activations and their gradients", bytes: sum((purpose) => !isGradient(purpose)) },
-    {
-      name: "sessions of the runtime",
-      bytes: programsOf(laidOut).reduce(
-        (total, { workspace }) => total + sessionBytes + arenasAWorkspace * workspace,
-        0,
-      ),
-    },
+    { name: "sessions of the runtime", bytes: ofSessions },
   ].flatMap(({ name, bytes }) => (bytes > 0 ? [{ name, bytes: Math.round(bytes) }] : []));
   return {
     engine,
@@ -156,8 +163,13 @@ const programsOf = ({ compiled }: Pick<Footprint, "compiled">): Program[] =>
   [...compiled.values()].flatMap(({ stage: { forward, backward } }) => (backward ? [forward, backward] : [forward]));
 
 /** All that the engine lays out in training and evaluation. */
-async function planned(config: RunConfig, players: readonly Player[], dataset: Dataset): Promise<Footprint> {
-  const laidOut = footprint();
+async function planned(
+  config: RunConfig,
+  players: readonly Player[],
+  dataset: Dataset,
+  reused: Reused | undefined,
+): Promise<Footprint> {
+  const laidOut = footprint(reused?.compiled);
   const probes = recordingProbes(config.probes.record);
   const needs = new Set(probes.flatMap((probe) => probe.needs));
   const probed = {

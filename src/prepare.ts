@@ -27,7 +27,7 @@ export interface PreparedTraining extends Training {
 export async function prepare(
   config: RunConfig,
   data: Pick<RunData, "dataset" | "images">,
-  given: Pick<EngineOptions, "laidOut" | "onProgram" | "recompute"> = {},
+  given: Pick<EngineOptions, "laidOut" | "reused" | "onProgram" | "recompute"> = {},
 ): Promise<PreparedTraining> {
   const { dataset } = data;
   const { players, views } = buildModel(config, dataset);

@@ -8,12 +8,13 @@ import { UserError } from "./errors.ts";
 import { evaluateMetrics, type Evaluated, metricDetails, metricRows, metricsNamed } from "./evaluate.ts";
 import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.ts";
 import { prepare, refuseOtherData } from "./prepare.ts";
+import { reusedFor } from "./engine/reuse.ts";
 import { lookup } from "./registry.ts";
 import { describeScheme } from "./residual/describe.ts";
 import * as schemes from "./residual/index.ts";
 import type { ResidualScheme } from "./residual/scheme.ts";
 import { availableBytes } from "./runs/available.ts";
-import { peakMemoryBytes, residentBytes, stepSeconds } from "./runs/cost.ts";
+import { peakMemoryBytes, residentBytes, restartPeak, stepSeconds } from "./runs/cost.ts";
 import { openRecorder, verifyEvents } from "./runs/events.ts";
 import { writeWhole } from "./runs/files.ts";
 import { graphKeeper } from "./runs/graphs.ts";
@@ -25,7 +26,7 @@ import type { Parameters } from "./stage.ts";
 import { averageCheckpoints, averagedSteps, type Averaging } from "./train/average.ts";
 import { findCheckpoint, resumeCheckpoint, saveCheckpoint, type TrainingState } from "./train/checkpoint.ts";
 import { type Outcome, train, type Training } from "./train/trainer.ts";
-import type { CompiledProgram, Progress } from "./types.ts";
+import type { CompiledProgram, Dataset, Progress } from "./types.ts";
 
 /** What loading the data ends with where the signal came first. */
 class Stopped extends Error {}
@@ -44,6 +45,8 @@ export async function executeRun(
     say?: (line: string) => void;
     /** Whether compiled programs are kept in `graphs/`. */
     keepGraphs?: boolean;
+    /** Other runs of the network may come before and after it in this process: what it compiles and loads is left for them. */
+    reuse?: boolean | undefined;
     /** The step at whose evaluation it is to wait, where it is not to train to its end. */
     until?: number | undefined;
     /** Waits until runs beside this one leave it the memory that it needs. */
@@ -62,13 +65,15 @@ export async function executeRun(
   if (!data) return { status: "interrupted" };
   const { dataset } = data;
   const stillOurs = (): void => options.lost?.throwIfAborted();
-  const memory = await estimateMemory(config, data, programBytes);
+  const reused = options.reuse ? await reusedFor(networkOf(config, dataset.hashes), restartPeak) : undefined;
+  const memory = await estimateMemory(config, data, programBytes, reused);
   await options.makeRoom?.(memory);
   if (options.signal.aborted) return { status: "interrupted" };
   const warning = checkMemory(memory, availableBytes());
   if (warning !== undefined) options.say?.(warning);
   const { views, ...prepared } = await prepare(config, data, {
     laidOut: memory.laidOut,
+    reused,
     ...(options.keepGraphs && { onProgram: keptGraphs(runDir, stillOurs) }),
   });
   const { engine, parameters, optimizers, steps } = prepared;
@@ -218,6 +223,12 @@ export async function executeRun(
   } finally {
     await engine.dispose();
   }
+}
+
+/** What the programs of a run follow from: all but where its weights start, how far each step goes, and what of it is recorded. */
+function networkOf(config: RunConfig, hashes: Dataset["hashes"]): string {
+  const train = { ...config.train, optimizer: null, schedule: null, steps: null };
+  return JSON.stringify([{ ...config, name: null, seed: null, probes: null, train }, hashes]);
 }
 
 /** What is averaged at the end; undefined where nothing is. */

@@ -32,6 +32,8 @@ export async function runOne(
     afresh: boolean;
     /** Whether compiled programs are kept in the run's folder. */
     keepGraphs: boolean;
+    /** Whether other runs may come before and after it in this process. */
+    reuse?: boolean;
     /** The step at whose evaluation it is to wait. */
     until?: number | undefined;
     /** Waits until runs beside this one leave it the memory that it needs. */
@@ -80,7 +82,7 @@ export async function runOne(
       options.say(`${runDir}: begun with ${changed.join(", ")}: going on here may change the last bits of its numbers`);
     folder.startRun(runDir, run);
     const { executeRun } = await import("../run.ts");
-    const { signal, onProgress, say, keepGraphs, makeRoom, until } = options;
+    const { signal, onProgress, say, keepGraphs, makeRoom, until, reuse } = options;
     const outcome = await executeRun(run.config, runDir, {
       signal,
       lost: lease.lost,
@@ -89,6 +91,7 @@ export async function runOne(
       keepGraphs,
       makeRoom,
       until,
+      reuse,
     });
     const { status } = outcome;
     const reason = status === "waiting" ? `waits at step ${until} for the other runs` : (outcome.reason ?? "");

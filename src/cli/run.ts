@@ -72,7 +72,7 @@ export const run = verb({
         afresh: false,
         keepGraphs,
         until,
-        ...(isLaunched && { makeRoom }),
+        ...(isLaunched && { makeRoom, reuse: true }),
         say: (line) => void (quiet || json || console.error(line)),
         onProgress: (progress) => {
           view.update(entry.id, progress);

@@ -1,15 +1,13 @@
 // What a process of fathom does: its command line, and where a launcher has started it those that it is sent afterwards.
 
-import { writeFileSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { endOfOutput, launchedVariable, type LauncherMessage, type Order } from "../launchers/launcher.ts";
-import { residentBytes } from "../runs/cost.ts";
+import { keptBytes } from "../engine/reuse.ts";
+import { residentBytes, restartPeak } from "../runs/cost.ts";
 import { main } from "./main.ts";
 import { exitCodes } from "./verb.ts";
 
 /** Seconds after which a process has done enough: starting another one takes little beside so long a job, and gives its memory back. */
-const LONG = 30;
+const LONG = 120;
 
 /** Bytes that a process may have left after a run; a small one leaves 210 MB, nearly all of it the program. */
 const MOST_LEFT = 2 ** 28;
@@ -21,7 +19,7 @@ export async function serve(argv: readonly string[]): Promise<number> {
   for (let args = argv; ;) {
     const code = await main(args);
     const isLaunched = process.env[launchedVariable] !== undefined && process.connected;
-    if (code !== exitCodes.done || !isLaunched || performance.now() > ends || !forgetMemory()) return code;
+    if (code !== exitCodes.done || !isLaunched || performance.now() > ends || !isLight()) return code;
     const next = nextJob();
     process.stdout.write(endOfOutput);
     process.stderr.write(endOfOutput);
@@ -44,22 +42,9 @@ function nextJob(): Promise<readonly string[] | undefined> {
   });
 }
 
-/** Gives back what the last run has left, and sets the largest memory that this process has had to what it has now (proc(5),
- *  clear_refs): the next run's is then its own, but for some 10 MB that stay of each. False where more stays, or the system has no such
- *  thing. */
-function forgetMemory(): boolean {
-  collectGarbage();
-  if (residentBytes() > MOST_LEFT) return false;
-  try {
-    writeFileSync("/proc/self/clear_refs", "5");
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** What Node has with --expose-gc: arrays that nobody holds any more would otherwise wait for memory to run short. */
-function collectGarbage(): void {
-  setFlagsFromString("--expose-gc");
-  (runInNewContext("gc") as () => void)();
+/** Whether a process has little left of its run, what is kept for the next one of the same network aside, and its peak from here on is that
+ *  of the next. */
+function isLight(): boolean {
+  const isOwn = restartPeak();
+  return isOwn && residentBytes() - keptBytes() <= MOST_LEFT;
 }

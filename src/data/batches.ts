@@ -98,8 +98,7 @@ export async function loadTranslationData(options: DataOptions, say: Say = () =>
   const corpus = await openCorpus(options.corpus, say);
   const directions = directionsOf(options, corpus.languages);
   const languages = [...new Set(directions.flatMap(({ source, target }) => [source, target]))].sort();
-  const vocabulary = await vocabularyOf(corpus, languages, directions, { ...options, say });
-  const segments = await encoded(corpus, languages, vocabulary, { ...options, say });
+  const { vocabulary, segments } = await encoded(corpus, languages, directions, { ...options, say });
   const layout: Layout = { directions, segments, vocabulary, options, tag: options.languageTag ?? "source" };
   const { pairs, tooLong } = pairUp(layout);
   const buckets = trainingBuckets(pairs.train, layout);
@@ -147,24 +146,32 @@ function directionsOf(
   return all;
 }
 
+/** A corpus in pieces. */
+interface Encoded {
+  readonly vocabulary: Vocabulary;
+  readonly segments: EncodedSegments;
+}
+
 /** The named corpus that was encoded last: runs that follow each other in one process mostly read the same. */
-let latest: { readonly key: string; readonly segments: EncodedSegments } | undefined;
+let latest: ({ readonly key: string } & Encoded) | undefined;
 
 async function encoded(
   corpus: OpenCorpus,
   languages: readonly string[],
-  vocabulary: Vocabulary,
+  directions: readonly Direction[],
   options: DataOptions & { readonly say: Say },
-): Promise<EncodedSegments> {
+): Promise<Encoded> {
   const { maxLength: longest, say } = options;
-  const key = JSON.stringify([options.corpus, languages, longest, vocabulary.hash]);
-  if (latest?.key === key) return latest.segments;
+  const targets = [...new Set(directions.map(({ target }) => target))].sort();
+  const key = JSON.stringify([options.corpus, languages, targets, longest, options.vocabulary]);
+  if (latest?.key === key) return latest;
   latest = undefined; // both would be in memory at once
   const { hasNames } = corpus;
+  const vocabulary = await vocabularyOf(corpus, languages, targets, options);
   const segments = await encodeSegments(corpus.segments(), vocabulary, { languages, longest, hasNames, say });
   // Files may be others by the next time.
-  if (typeof options.corpus === "string") latest = { key, segments };
-  return segments;
+  if (typeof options.corpus === "string") latest = { key, vocabulary, segments };
+  return { vocabulary, segments };
 }
 
 /** Training segments that a vocabulary is trained on at most. */
@@ -174,7 +181,7 @@ const VOCABULARY_SEGMENTS = 1_000_000;
 async function vocabularyOf(
   corpus: OpenCorpus,
   languages: readonly string[],
-  directions: readonly Direction[],
+  targets: readonly string[],
   { vocabulary, say }: Pick<DataOptions, "vocabulary"> & { readonly say: Say },
 ): Promise<Vocabulary> {
   const tell = nowAndThen(say);
@@ -186,7 +193,6 @@ async function vocabularyOf(
     if (split === "train" && seen++ % stride === 0)
       for (const language of languages) if (text[language] !== undefined) words.add(text[language]);
   }
-  const targets = [...new Set(directions.map(({ target }) => target))].sort();
   return loadVocabulary(words.counts, vocabulary, targets);
 }
 

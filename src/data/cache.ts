@@ -73,8 +73,8 @@ function refuseChosen(error: unknown): void {
     );
 }
 
-/** A folder within the cache for files that are written bit by bit; where the default cache cannot be written a temporary one, which
- *  goes with the process. Where `FATHOM_CACHE` cannot be, that is a `UserError`. */
+/** A folder within the cache for files that are written bit by bit; where the default cache cannot be written one within a temporary
+ *  folder, which is the process's and goes with it. Where `FATHOM_CACHE` cannot be, that is a `UserError`. */
 export function folderForWriting(name: string): string {
   const folder = path.join(cacheDirectory(), name);
   try {
@@ -84,8 +84,20 @@ export function folderForWriting(name: string): string {
   } catch (error) {
     refuseChosen(error);
   }
-  const temporary = mkdtempSync(path.join(tmpdir(), "fathom-"));
-  process.once("exit", () => rmSync(temporary, { recursive: true, force: true }));
+  const instead = path.join(temporaryFolder(), name);
+  makeFolders(instead);
+  return instead;
+}
+
+let temporary: string | undefined;
+
+/** A folder of this process, removed when it ends: runs that follow each other in one share it. */
+function temporaryFolder(): string {
+  if (temporary === undefined) {
+    const made = mkdtempSync(path.join(tmpdir(), "fathom-"));
+    process.once("exit", () => rmSync(made, { recursive: true, force: true }));
+    temporary = made;
+  }
   return temporary;
 }
 

@@ -3,6 +3,7 @@ import type { Member } from "../registry.ts";
 import type { Parameters, Player } from "../stage.ts";
 import type { Batch, CompiledProgram, Moments } from "../types.ts";
 import type { Footprint } from "./footprint.ts";
+import type { Reused } from "./reuse.ts";
 import type { UpdateRule } from "./update-rule.ts";
 
 /** What a step of differentiation gives. The arrays belong to the engine and are overwritten by its next step. */
@@ -124,6 +125,8 @@ export interface EngineOptions {
   /** What the engine is going to need, where it was laid out before, for the runtime's CPU kernels: buffers are made in that size at
    *  once, so that none is left behind for a larger one, and what was compiled is not compiled again. */
   readonly laidOut?: Pick<Footprint, "buffers" | "compiled"> | undefined;
+  /** Where the sessions of programs that were laid out are taken from and left, for runs of one network that follow each other. */
+  readonly reused?: Pick<Reused, "take" | "keep"> | undefined;
 }
 
 /** A way to make an engine, and whether it can work on this machine. */

@@ -24,10 +24,10 @@ export interface Footprint {
   add(player: Player, batch: Batch, options: LayoutOptions): Promise<void>;
 }
 
-/** A footprint of nothing. */
-export function footprint(): Footprint {
+/** A footprint of nothing. `before`: stages of the same network that were compiled before, to which it adds. */
+export function footprint(before = new Map<string, Precompiled>()): Footprint {
   const buffers = new Map<string, number>();
-  const compiled = new Map<string, Precompiled>();
+  const compiled = before;
   const pool: BufferPool = {
     tensor(purpose, shape, dtype) {
       buffers.set(purpose, Math.max(buffers.get(purpose) ?? 0, bytesOf({ shape, dtype })));

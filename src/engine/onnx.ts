@@ -57,7 +57,7 @@ function providerNamed(name: string): Provider {
 
 function onnxEngine(
   provider: Provider,
-  { threads, recompute, laidOut, onProgram, onCall }: Omit<EngineOptions, "provider">,
+  { threads, recompute, laidOut, reused, onProgram, onCall }: Omit<EngineOptions, "provider">,
 ): Engine {
   assert(!laidOut || provider === cpuProvider, `what was laid out for the cpu is given to provider ${provider.name}`);
   const loaded = new Map<string, Promise<Loaded>>();
@@ -84,6 +84,8 @@ function onnxEngine(
       const compiled = before?.stage ?? compileStage(stage, carry, mode, measured, provider, known?.values);
       const session = async (direction: Direction, program: Program): Promise<Session> => {
         onProgram?.(describeProgram(program, { stage, direction, mode, measured, provider }));
+        const idle = before && reused?.take(program);
+        if (idle) return idle;
         try {
           return await createSession(program, threads, provider);
         } catch (error) {
@@ -211,10 +213,21 @@ function onnxEngine(
     }),
     async dispose() {
       // Those that could not be built have said so where they were asked for.
+      const precompiled = new Set([...(laidOut?.compiled.values() ?? [])].map(({ stage }) => stage));
+      const leave = (
+        program: Program | undefined,
+        session: Session | undefined,
+        isReused: boolean,
+      ): void | Promise<void> => {
+        if (program && session && reused && isReused) reused.keep(program, session);
+        else return session?.release();
+      };
       for (const result of await Promise.allSettled(loaded.values()))
         if (result.status === "fulfilled") {
-          await result.value.forward.release();
-          await result.value.backward?.release();
+          const { compiled, forward, backward } = result.value;
+          const isReused = precompiled.has(compiled);
+          await leave(compiled.forward, forward, isReused);
+          await leave(compiled.backward, backward, isReused);
         }
       loaded.clear();
       plans = new WeakMap();

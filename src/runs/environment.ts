@@ -23,8 +23,10 @@ export interface Environment {
   };
 }
 
-/** Describes this process, its working directory and its machine. */
-export const environment = (): Environment => ({ ...versionsAndMachine(), git: gitState() });
+let git: Environment["git"] | undefined;
+
+/** Describes this process, its working directory (as it was when first asked: the program is that of then) and its machine. */
+export const environment = (): Environment => ({ ...versionsAndMachine(), git: (git ??= gitState()) });
 
 /** What of the environment the bits of a run may depend on. */
 export function versionsAndMachine(): Pick<Environment, "versions" | "machine"> {
