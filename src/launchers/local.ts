@@ -45,6 +45,10 @@ export const local: Launcher = {
             child = startChild(work, job, { ...options, signal, room });
           }
           outcome = await child.run(job);
+          if (outcome.status === "skipped") {
+            child = startChild(work, job, { ...options, signal, room });
+            outcome = await child.run(job);
+          }
           room.leave(child.pid);
         }
         outcomes[index] = outcome;
@@ -81,6 +85,7 @@ export function startChild(
   const pid = child.pid ?? 0; // none where it could not be started
   let job = first;
   let isFree = false;
+  let hasBegun = true; // it is started with its first job
   let hasEnded = false;
   let result: Extract<LauncherMessage, { type: "result" }> | undefined;
   /** What of the end of the job has come, in a process that goes on: of its output, of its errors, and its word. */
@@ -93,6 +98,7 @@ export function startChild(
   };
   const logging = (what: "output" | "errors", stream: Readable | null): void =>
     void stream?.setEncoding("utf8").on("data", (text: string) => {
+      hasBegun = true;
       keep(job.logFile, text.replaceAll(endOfOutput, ""));
       if (text.includes(endOfOutput)) cameIn(what);
     });
@@ -100,6 +106,7 @@ export function startChild(
   logging("errors", child.stderr);
   const send = (order: Order): void => void child.send(order, () => {}); // one that has gone closes
   child.on("message", (message: LauncherMessage) => {
+    hasBegun = true;
     if (message.type === "progress") onProgress(job, message.progress);
     else if (message.type === "result") result = message;
     else if (message.type === "memory") void room.enter(pid, message.memory).then(() => send({ type: "room" }));
@@ -112,7 +119,8 @@ export function startChild(
     signal.removeEventListener("abort", interrupt);
     // A child that was interrupted when it did not listen, before its run or after, ends by the signal itself: nothing failed.
     const isOrderly = code === 0 || code === 130 || (endedBy === "SIGINT" && signal.aborted);
-    if (result && isOrderly) settle({ job, status: result.status, reason: result.reason, code });
+    if (!hasBegun && !isOrderly) settle({ job, status: "skipped", reason: "its process was gone", code });
+    else if (result && isOrderly) settle({ job, status: result.status, reason: result.reason, code });
     else if (code === 0) settle({ job, status: "done", reason: "", code });
     else if (isOrderly) settle({ job, status: "interrupted", reason: "interrupted", code });
     else settle({ job, status: code === 75 ? "busy" : "failed", reason: `${reason}; see ${job.logFile}`, code });
@@ -127,13 +135,14 @@ export function startChild(
     /** Whether it waits for a job, and this may be it. */
     takes: (next: Job): boolean =>
       isFree && !hasEnded && child.connected && next.kind !== undefined && next.kind === job.kind,
-    /** Its first job, or one that it takes; how that has ended. */
+    /** Its first job, or one that it takes; how that has ended. `skipped`: killed as it waited, the process has not
+     *  heard of the job. */
     run: (given: Job): Promise<Outcome> =>
       new Promise((resolve) => {
         settle = resolve;
         keep(given.logFile, ""); // there even if nothing is said
         if (given === first) return;
-        [job, isFree, result] = [given, false, undefined];
+        [job, isFree, hasBegun, result] = [given, false, false, undefined];
         ended.clear();
         send({ type: "job", args: argumentsOf(work, [given]) });
       }),

@@ -1,11 +1,12 @@
-// Who may work on a run: a lease that beats. No process ids and no clocks of other machines, so it holds on a shared file
-// system too: a holder is alive while its file keeps changing, as seen by the claimant's own clock.
+// Who may work on a run: a lease that beats. Nothing rests on process ids or on clocks of other machines, so it holds on a shared
+// file system too: a holder is alive while its file keeps changing, as seen by the claimant's own clock. Only that a holder is dead is
+// known at once where it was a process of this very kernel and there is none of its number any more.
 //
 // A lease is a sequence of files 000001.json, 000002.json ... Each is made with O_EXCL, so exactly one claimant makes it;
 // the highest belongs to the holder, earlier ones to those before. Files are never removed: releasing marks the file, and
 // a claimant makes the next one where the last is released or has stopped changing.
 
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -65,7 +66,7 @@ export async function claim(
   if (last > 0 && (await isHeld(path(folder, last), times, onWatch))) return undefined;
 
   const generation = last + 1;
-  const holder = { host: hostname(), pid: process.pid, started: new Date().toISOString() };
+  const holder = { host: hostname(), pid: process.pid, kernel: kernel(), started: new Date().toISOString() };
   const file = path(folder, generation);
   try {
     withRoom(file, () => writeFileSync(file, JSON.stringify({ ...holder, beat: 0 }).padEnd(length), { flag: "wx" }));
@@ -105,7 +106,9 @@ export async function claim(
 export function seemsHeld(runDir: string): boolean {
   const folder = join(runDir, leaseFolder);
   const last = latest(folder);
-  if (last === 0 || isReleased(read(path(folder, last)))) return false;
+  if (last === 0) return false;
+  const text = read(path(folder, last));
+  if (isReleased(text) || isDead(text)) return false;
   return Date.now() - statSync(path(folder, last)).mtimeMs < 2 * defaultTimes.staleSeconds * 1000;
 }
 
@@ -116,7 +119,7 @@ async function isHeld(
   onWatch: (seconds: number) => void,
 ): Promise<boolean> {
   const first = read(file);
-  if (isReleased(first)) return false;
+  if (isReleased(first) || isDead(first)) return false;
   const start = performance.now();
   const end = start + staleSeconds * 1000;
   // Living holders show themselves within a beat or two: most waits need no word.
@@ -145,3 +148,26 @@ const path = (folder: string, generation: number): string =>
   join(folder, `${String(generation).padStart(6, "0")}.json`);
 const read = (file: string): string => readFileSync(file, "utf8");
 const isReleased = (text: string): boolean => text.includes('"released":true');
+
+/** Names the running kernel, and what of its processes this one sees: where both are the same so are process ids. Empty where the
+ *  system does not tell (Linux does). */
+function kernel(): string {
+  try {
+    return `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()} ${readlinkSync("/proc/self/ns/pid")}`;
+  } catch {
+    return "";
+  }
+}
+
+/** Whether the holder is known to have ended. Its number may be another's by now: then its silence tells. */
+function isDead(text: string): boolean {
+  try {
+    const holder = JSON.parse(text) as { kernel?: unknown; pid?: unknown };
+    if (!(Number.isInteger(holder.pid) && Number(holder.pid) > 0) || holder.kernel === "" || holder.kernel !== kernel())
+      return false;
+    process.kill(Number(holder.pid), 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ESRCH"; // not where the text is damaged
+  }
+}

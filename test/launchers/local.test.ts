@@ -169,6 +169,19 @@ test("a process that dies over a later job fails that one alone; the next has an
   expect(processOf("d3")).not.toBe(processOf("d1"));
 });
 
+test("a process that is killed while it waits, before it has heard of the next job, costs that job nothing", async () => {
+  const killed = served("w1", "a", "setTimeout(() => process.kill(process.pid, 'SIGKILL'), 100)");
+  // This process hears of the death only after it has sent the second job.
+  const outcomes = await launch([killed, served("w2", "a", "")], options({ jobs: 1, onEnd: () => pause(300) }));
+  expect(outcomes.map((o) => o.status)).toEqual(["done", "done"]);
+  expect(processOf("w2")).not.toBe(processOf("w1"));
+});
+
+/** Keeps this process busy, so that it does not yet know what has become of others. */
+function pause(milliseconds: number): void {
+  for (const end = Date.now() + milliseconds; Date.now() < end;);
+}
+
 test("a job that prints what ends an output is not over before it says so, and nothing it says is lost", async () => {
   const outcomes = await launch(
     [

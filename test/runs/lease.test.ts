@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { transpileModule, ModuleKind } from "typescript-5";
 import { expect, test } from "vitest";
@@ -81,3 +82,30 @@ test("of processes that claim at once exactly one wins; killed, its lease is tak
   await lease.release();
   expect(readdirSync(join(run, leaseFolder))).toHaveLength(2);
 });
+
+test.skipIf(!existsSync("/proc/self/ns/pid"))(
+  "a holder of this kernel that is gone is known to be dead at once; one of another kernel is watched",
+  async () => {
+    const dir = scratch();
+    const lease = (await claim(dir, times))!;
+    const file = join(dir, leaseFolder, "000001.json");
+    const holder = JSON.parse(readFileSync(file, "utf8")) as { kernel: string };
+    await lease.release();
+    const gone = spawn(process.execPath, ["-e", ""]);
+    await once(gone, "exit");
+    const left = (kernel: string): void => writeFileSync(file, JSON.stringify({ ...holder, kernel, pid: gone.pid }));
+    left("another");
+    expect(seemsHeld(dir)).toBe(true);
+    const watched: number[] = [];
+    const watching = claim(dir, { beatSeconds: 0.05, staleSeconds: 0.3 }, (seconds) => watched.push(seconds));
+    await (await watching)!.release();
+    expect(watched).toEqual([0.3]);
+    const next = scratch();
+    await (await claim(next, times))!.release();
+    writeFileSync(join(next, leaseFolder, "000001.json"), JSON.stringify({ ...holder, pid: gone.pid }));
+    expect(seemsHeld(next)).toBe(false);
+    const heir = (await claim(next, { beatSeconds: 1, staleSeconds: 1000 }))!;
+    expect(heir.generation).toBe(2);
+    await heir.release();
+  },
+);
