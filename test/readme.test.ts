@@ -33,7 +33,7 @@ test("every command of the README runs, in its order", { timeout: 240_000 }, asy
   expect(commands.length).toBeGreaterThan(10);
   for (const command of commands) {
     const args = command.split(" ").slice(2);
-    if (args[0] === "bench") args.push("--help");
+    if (["bench", "resume"].includes(args[0]!)) args.push("--help");
     // Those of images train for minutes; .ci/run has short ones.
     if (args.some((arg) => arg.includes("<id>"))) args.push("--help");
     if (args[1]?.startsWith("configs/baselines/")) args.push(args[0] === "sweep" ? "--plan" : "--help");

@@ -4,6 +4,7 @@ import pc from "picocolors";
 import { members, unknownName, type Member } from "../registry.ts";
 import { UserError } from "../errors.ts";
 import type { Description, Values } from "../residual/describe.ts";
+import type { Launcher } from "../launchers/launcher.ts";
 import type { ResidualScheme } from "../residual/scheme.ts";
 import { exitCodes, print, unusedOut, verb } from "./verb.ts";
 
@@ -164,6 +165,12 @@ async function registriesByKind(): Promise<Record<string, readonly Member[]>> {
     preset: names.presets.map(({ name, summary }) => ({ name, summary })),
     plot: namesOf(plots),
     launcher: namesOf(launchers),
+    "launcher-option": [...members<Launcher>(launchers).values()].flatMap(({ name: of, options }) =>
+      options.map(({ name, summary, value }) => ({
+        name: `${of} ${name}`,
+        summary: `${summary}${value ? `; ${value} if not given` : ""}`,
+      })),
+    ),
     instrument: namesOf(instruments),
     check: namesOf(checks),
   };

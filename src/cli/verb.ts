@@ -69,7 +69,7 @@ export const launching = {
     nargs: 1,
     default: [] as string[],
     requiresArg: true,
-    describe: "name=value of the launcher, may be given again; `fathom list launcher` names them",
+    describe: "name=value of the launcher, may be given again; `fathom list launcher-option` names them",
   },
   "fail-fast": { type: "boolean", default: false, describe: "stop all at the first run that fails" },
   "keep-going": { type: "boolean", default: false, describe: "run all whichever fail, which is so by itself" },
