@@ -1,7 +1,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["dist/", "node_modules/", "results/", "scratch/", "scripts/stub/"] },
+  { ignores: ["dist/", "node_modules/", "results/", "scratch/", "scripts/stub/", "peers/", "bench/"] },
   ...tseslint.configs.recommended,
   {
     files: ["**/*.ts"],

@@ -8,10 +8,21 @@ import { decoder } from "../models/decoding.ts";
 import { transformer } from "../models/transformer.ts";
 import { stream } from "../random.ts";
 import { initialize } from "../train/initialize.ts";
+import { type Cell, cellsOf, cellText, ofEach, pause } from "./cells.ts";
 import { countParameters, networkOf, stepBatch } from "./network.ts";
 import { runChild } from "./processes.ts";
-import { runPeer, stepCost, takeTurns } from "./turns.ts";
-import { type Comparison, type Range, rangeOf, type Shape, shapeText, shapeWords, type Work } from "./work.ts";
+import { runPeer, type Sample, stepCost, takeTurns } from "./turns.ts";
+import {
+  type Asked,
+  counted,
+  nameOf,
+  type Range,
+  rangeOf,
+  rangeText,
+  type Shape,
+  shapeText,
+  type Work,
+} from "./work.ts";
 
 /** Tokens of every translation, and of every source. */
 export const decodedTokens = { source: 32, target: 64 } as const;
@@ -45,39 +56,45 @@ export const decode: Work = {
   target: () => 1,
   shapes: [{ depth: 6, width: 64 }],
   steps: 8,
+  minutes: 0.2,
   async measure(asked) {
-    const { shapes, rounds, steps } = asked;
-    const comparisons: Comparison[] = [];
-    const lines: DecodingComparison[] = [];
-    for (const threads of asked.threads)
-      for (const shape of shapes) {
-        for (const sentences of batches) {
-          asked.say(`decode: ${shapeWords(shape)}, ${sentences} sentence(s), ${threads} thread(s) ...`);
-          const tokens = sentences * decodedTokens.target;
-          const size = `${shape.depth}x${shape.width}`;
-          const text = `${shapeText(shape)}, batch ${sentences}`;
-          comparisons.push(
-            await takeTurns(
-              { work: "decode", shape: text, threads, unit: "ms/token" },
-              asked,
-              async () => {
-                const counts = ["--threads", threads, "--steps", steps, "--sentences", sentences].map(String);
-                const timing = await runChild<DecodingTiming>(["--shape", size, ...counts]);
-                return { cost: stepCost(timing) / tokens, parameters: timing.parameters };
-              },
-              async (peer) => {
-                const counts = [shape.depth, shape.width, threads, steps, "--sentences", sentences].map(String);
-                const timing = await runPeer<DecodingTiming>(peer, ["torch_decode.py", ...counts]);
-                return { cost: stepCost(timing) / tokens, parameters: timing.parameters };
-              },
-            ),
-          );
-        }
-        asked.say(`decode: ${shapeWords(shape)}, both ways, ${threads} thread(s) ...`);
-        lines.push(...(await bothWays(shape, threads, rounds)));
-      }
-    const range = ({ median, min, max }: Range, digits: number): string =>
-      `${median.toFixed(digits)} (${min.toFixed(digits)}-${max.toFixed(digits)})`;
+    const { rounds, steps } = asked;
+    const cells = cellsOf(asked);
+    const items = cells.flatMap(({ threads, ...network }) =>
+      batches.map((sentences) => {
+        const shape = `${shapeText(network)}, batch ${sentences}`;
+        return { work: "decode", shape, threads, unit: "ms/token", network, sentences } as const;
+      }),
+    );
+    const comparisons = await ofEach(asked, items, nameOf, ({ network, sentences, ...what }) => {
+      const tokens = sentences * decodedTokens.target;
+      const { depth, width } = network;
+      const sampleOf = (timing: DecodingTiming): Sample => ({
+        cost: stepCost(timing) / tokens,
+        parameters: timing.parameters,
+      });
+      const { threads } = what;
+      return takeTurns(
+        what,
+        asked,
+        async () => {
+          const counts = ["--threads", threads, "--steps", steps, "--sentences", sentences].map(String);
+          return sampleOf(await runChild<DecodingTiming>(["--shape", `${depth}x${width}`, ...counts]));
+        },
+        async (peer) => {
+          const counts = [depth, width, threads, steps, "--sentences", sentences].map(String);
+          return sampleOf(await runPeer<DecodingTiming>(peer, ["torch_decode.py", ...counts]));
+        },
+      );
+    });
+    const bothWaysName = (cell: Cell): string => `decode ${cellText(cell)}, both ways`;
+    const lines = (
+      await ofEach(asked, cells, bothWaysName, (cell) => {
+        asked.say(`${bothWaysName(cell)}: ${counted(rounds, "round")} ...`);
+        return bothWays(cell, cell.threads, asked);
+      })
+    ).flat();
+    const range = (of: Range, digits: number): string => rangeText(of, (value) => value.toFixed(digits));
     const rows = lines.map(({ sentences, beam, threads, incremental, full, ratio, ...shape }) => [
       ...[shapeText(shape), String(threads), String(sentences), String(beam)],
       ...[range(incremental, 0), range(full, 0), range(ratio, 1)],
@@ -85,7 +102,7 @@ export const decode: Work = {
     const under =
       `vocabulary ${stepBatch.vocabulary}, ${decodedTokens.source} tokens a source, ${decodedTokens.target} a translation; incremental: keys ` +
       "and values are kept; full: the whole network on the whole prefix for every token; median (lowest-highest) of " +
-      `${rounds} rounds`;
+      counted(rounds, "round");
     const head = ["layers, width", "threads", "sentences", "beam", "incremental ms", "full ms", "full / incremental"];
     return { comparisons, own: { head, rows, under, data: { ...decodedTokens, lines } } };
   },
@@ -114,12 +131,18 @@ export function timeDecoding(
 }
 
 /** Both ways in turns, in this process. */
-function bothWays(shape: Shape, threads: number, rounds: number): Promise<DecodingComparison[]> {
+function bothWays(
+  { depth, width }: Shape,
+  threads: number,
+  { rounds, signal }: Pick<Asked, "rounds" | "signal">,
+): Promise<DecodingComparison[]> {
+  const shape = { depth, width };
   return translating(shape, threads, async (translator) => {
     const lines: DecodingComparison[] = [];
     for (const work of waysWork) {
       const times: [incremental: number, full: number][] = [];
       for (let round = -warmup; round < rounds; round++) {
+        await pause(signal);
         const pair: [number, number] = [
           await timed(translator, translate, work),
           await timed(translator, translateFully, work),

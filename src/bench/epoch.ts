@@ -13,10 +13,11 @@ import { prepare } from "../prepare.ts";
 import { openRecorder } from "../runs/events.ts";
 import { mean } from "../statistics.ts";
 import { trainStep } from "../train/trainer.ts";
+import { ofEach } from "./cells.ts";
 import { countParameters } from "./network.ts";
 import { inFolder, runChild } from "./processes.ts";
 import { runPeer, type Sample, takeTurns } from "./turns.ts";
-import type { Comparison, Work } from "./work.ts";
+import { type Asked, type Comparison, type Work, withThreads } from "./work.ts";
 
 /** The trainings: the configuration, and the same in PyTorch. */
 export const epochs = {
@@ -37,12 +38,14 @@ export const epochWork = (name: EpochName, what: string): Work => ({
   comparesWith: ["torch", "torch-fused", "torch-compile"],
   target: () => 0.8,
   steps: 200,
+  minutes: 0.1,
   async measure(asked) {
-    const comparisons: Comparison[] = [];
-    for (const threads of asked.threads) {
-      asked.say(`${name}: ${threads} thread(s) ...`);
-      comparisons.push(await compareEpoch(name, { ...asked, threads }));
-    }
+    const comparisons = await ofEach(
+      asked,
+      asked.threads,
+      (threads) => withThreads(name, threads),
+      (threads) => compareEpoch(name, { ...asked, threads }),
+    );
     return { comparisons };
   },
 });
@@ -109,10 +112,10 @@ interface Told {
   readonly discriminator?: readonly number[] | undefined;
 }
 
-/** Compares an epoch with its peers. */
+/** Compares an epoch with its peers; all sides are scaled from the mean of as many steps. */
 export async function compareEpoch(
   what: EpochName,
-  asked: { threads: number } & Pick<Parameters<Work["measure"]>[0], "rounds" | "steps" | "peers" | "say">,
+  asked: { threads: number } & Omit<Asked, "shapes" | "threads">,
 ): Promise<Comparison> {
   const { threads, steps } = asked;
   const config = await loadEpoch(what, threads);
@@ -145,7 +148,7 @@ export async function compareEpoch(
     });
     const counts = ["--threads", String(threads), "--steps", String(steps)];
     return takeTurns(
-      { work: what, shape: `${stepsPerEpoch} steps`, threads, unit: "s/epoch" },
+      { work: what, shape: `${stepsPerEpoch} steps, from ${steps}`, threads, unit: "s/epoch" },
       asked,
       async () => sampleOf(await runChild<EpochTiming>(["--epoch", what, ...counts])),
       async (peer) =>

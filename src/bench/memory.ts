@@ -1,8 +1,8 @@
 // How much memory a process takes that trains.
 
 import { stepWords } from "./network.ts";
-import { compareSteps } from "./step.ts";
-import { type Comparison, shapeWords, type Work } from "./work.ts";
+import { compareStepsOfEach } from "./step.ts";
+import type { Work } from "./work.ts";
 
 export const memory: Work = {
   name: "memory",
@@ -11,16 +11,7 @@ export const memory: Work = {
   target: () => 1,
   shapes: [{ depth: 24, width: 64 }],
   steps: 5,
-  async measure(asked) {
-    const comparisons: Comparison[] = [];
-    for (const threads of asked.threads)
-      for (const shape of asked.shapes) {
-        asked.say(`memory: ${shapeWords(shape)}, ${threads} thread(s) ...`);
-        const options = { ...asked, threads, warmup: 0 };
-        comparisons.push(
-          await compareSteps("memory", shape, options, "MiB", ({ peakMemory }) => peakMemory! / 2 ** 20),
-        );
-      }
-    return { comparisons };
-  },
+  minutes: 0.1,
+  measure: (asked) =>
+    compareStepsOfEach("memory", { ...asked, warmup: 0 }, "MiB", ({ peakMemory }) => peakMemory! / 2 ** 20),
 };

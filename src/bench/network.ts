@@ -12,6 +12,7 @@ import { initialize } from "../train/initialize.ts";
 import { createOptimizer } from "../train/optimizers.ts";
 import { playerStep, startOf, type Training } from "../train/trainer.ts";
 import type { Dataset } from "../types.ts";
+import { pause } from "./cells.ts";
 import { inFolder, runChild } from "./processes.ts";
 import type { Shape } from "./work.ts";
 
@@ -107,17 +108,18 @@ export const countParameters = ({ parameters }: Pick<Training, "parameters">): n
 /** A training step with the probes named, what they say written to a file. */
 export type TakeStep = (probes: readonly string[]) => Promise<{ milliseconds: number; loss: number }>;
 
-/** How a network in training is made: with which engine (`onnx` if not given), the names of all probes that any step will name, and
- *  who hears of the engine's programs and their calls. */
+/** How a network in training is made: with which engine (`onnx` if not given), the names of all probes that any step will name, who
+ *  hears of the engine's programs and their calls, and what ends it before a step. */
 interface Stepping extends Pick<EngineOptions, "threads" | "onProgram" | "onCall"> {
   readonly engine?: string | undefined;
   readonly probes: readonly string[];
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Builds a network in training on one batch, does `work` with it, and leaves nothing behind. */
 export async function stepping<T>(
   shape: Shape,
-  { engine = "onnx", probes, ...options }: Stepping,
+  { engine = "onnx", probes, signal, ...options }: Stepping,
   work: (step: TakeStep, training: Training) => Promise<T>,
 ): Promise<T> {
   const players = transformer(networkOf(shape));
@@ -149,6 +151,7 @@ export async function stepping<T>(
       const recorder = openRecorder(folder);
       let taken = 0;
       const step: TakeStep = async (names) => {
+        if (signal) await pause(signal);
         const began = performance.now();
         const probed = { ...training, probes: recordingProbes(names) };
         const { layers, readings, scalars } = await playerStep(probed, players[0]!, batch, taken);

@@ -35,6 +35,9 @@ interface Peer {
   readonly install: string;
   /** Arguments for its program of a training step; the first is a file of scripts/peers. */
   step(step: PeerStep): readonly string[];
+  /** How many times as long as others its processes take, by what they compile first: measured with six networks of `step`, 2 + 2 to
+   *  24 + 24 layers. */
+  readonly timesAsLong?: number;
   /** How torch_vae.py and torch_gan.py are to run, where it is one of PyTorch's. */
   readonly mode?: "eager" | "fused" | "compile";
 }
@@ -96,6 +99,7 @@ export const peers = [
     install: `${environment}, and a C++ compiler (Debian's PyTorch has no torch.compile)`,
     // More warm-up: guards settle, and autotuned kernels are loaded, in the first steps.
     step: torchStep("compile", 6),
+    timesAsLong: 5,
     mode: "compile",
   },
   {
@@ -105,6 +109,7 @@ export const peers = [
     probe: ["-c", "import jax; print(jax.__version__)"],
     install: environment,
     step: (step) => ["jax_step.py", ...options(step), "--first-core", String(step.firstCore ?? 0)],
+    timesAsLong: 5,
   },
   tfjs("wasm", "TensorFlow.js wasm", "npm ci"),
   tfjs("tensorflow", "TensorFlow.js tensorflow", "scripts/install-libtensorflow"),
@@ -126,52 +131,76 @@ export const peerNamed = (name: PeerName): Peer & { readonly name: PeerName } =>
 
 /** Names of peers as a user gives them, `none` alone for no peers; an unknown one is a `UserError`. */
 export function parsePeers(names: readonly string[]): PeerName[] {
-  if (names.join() === "none") return [];
+  const none = "none";
+  if (names.join() === none) return [];
+  if (names.includes(none))
+    throw new UserError(`--peer: ${none} stands alone, got ${names.join(" ")}; leave out ${none}, or the others`);
   const known = peers.map(({ name }) => name);
   return names.map((given) => {
     const name = known.find((one) => one === given);
-    if (name === undefined) throw new UserError(`--peer: ${unknownName("peer", given, known)}`);
+    if (name === undefined) throw new UserError(`--peer: ${unknownName("peer", given, [...known, none])}`);
     return name;
   });
 }
 
-/** Looks for the peers named, those of Python in the Python named, else in python3 of the path, else in Debian's. A named Python
- *  that has none of them is a `UserError`. */
+/** The Pythons that are looked into where none is named, in this order: that of the path, and Debian's. */
+const pythons = ["python3", "/usr/bin/python3"];
+
+/** Looks for the peers named, those of Python in the Python named, else in python3 of the path, else in Debian's. Throws the signal's
+ *  reason once it is aborted. */
 export async function findPeers(
   names: readonly PeerName[],
   python: string | undefined,
+  signal?: AbortSignal,
 ): Promise<{ found: FoundPeer[]; leftOut: LeftOut[] }> {
   const found: FoundPeer[] = [];
   const leftOut: LeftOut[] = [];
   for (const name of names) {
     const peer = peerNamed(name);
     const answer = await look(peer, python);
+    signal?.throwIfAborted();
     if ("version" in answer) found.push({ ...peer, name, ...answer });
     else leftOut.push({ name, reason: answer.reason, install: peer.install });
   }
-  const ofPython = names.filter((name) => peerNamed(name).language === "python");
-  if (python !== undefined && ofPython.length > 0 && !found.some(({ language }) => language === "python"))
-    throw new UserError(
-      `--python: expected a Python with ${ofPython.join(" or ")}, but "${python}" has none: ${leftOut[0]!.reason}`,
-    );
   return { found, leftOut };
+}
+
+/** What a user names must be there: in a Python one of the peers that were looked for in it, and of the peers one at least. Else a
+ *  `UserError`. */
+export function requireNamed(
+  { found, leftOut }: Awaited<ReturnType<typeof findPeers>>,
+  named: { readonly python?: string | undefined; readonly peers?: readonly PeerName[] | undefined },
+): void {
+  const ofPython = leftOut.filter(({ name }) => peerNamed(name).language === "python");
+  if (named.python !== undefined && ofPython.length > 0 && !found.some(({ language }) => language === "python"))
+    throw new UserError(
+      `--python: expected a Python with ${ofPython.map(({ name }) => name).join(" or ")}, got "${named.python}": ` +
+        `${ofPython[0]!.reason}; to get one: ${environment}`,
+    );
+  if (named.peers && leftOut.length > 0 && found.length === 0)
+    throw new UserError(
+      "--peer: expected one that is here, got " +
+        leftOut.map(({ name, reason, install }) => `${name} (${reason}; to get it: ${install})`).join(" and "),
+    );
 }
 
 async function look(
   { language, probe }: Peer,
   python: string | undefined,
 ): Promise<{ command: string; version: string } | { reason: string }> {
-  const commands =
-    language === "node" ? [process.execPath] : python === undefined ? ["python3", "/usr/bin/python3"] : [python];
+  const commands = language === "node" ? [process.execPath] : python === undefined ? pythons : [python];
   const args = language === "node" ? [join(peerFolder, probe[0]!), ...probe.slice(1)] : probe;
-  let reason = "";
+  const reasons = new Map<string, string[]>();
   for (const command of commands)
     try {
       const { stdout } = await output(command, args);
       const last = stdout.trim().split("\n").at(-1)!;
       return { command, version: last.startsWith("{") ? (JSON.parse(last) as { version: string }).version : last };
     } catch (error) {
-      reason ||= messageOf(error);
+      const reason = messageOf(error);
+      reasons.set(reason, [...(reasons.get(reason) ?? []), command]);
     }
-  return { reason };
+  // Which of several has what reason; one alone has been named by whoever asks.
+  const told = [...reasons].map(([reason, of]) => (commands.length > 1 ? `${of.join(" and ")}: ${reason}` : reason));
+  return { reason: told.join("; ") };
 }

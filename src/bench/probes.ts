@@ -2,9 +2,10 @@
 
 import { presets } from "../probes/presets.ts";
 import { stream } from "../random.ts";
-import { extent, median } from "../statistics.ts";
+import { median } from "../statistics.ts";
+import { type Cell, cellsOf, cellText, ofEach } from "./cells.ts";
 import { stepping } from "./network.ts";
-import { type Shape, shapeText, shapeWords, type Work } from "./work.ts";
+import { type Asked, counted, rangeText, rangeOf, type Shape, shapeText, type Work } from "./work.ts";
 import { step } from "./step.ts";
 
 const warmup = 3;
@@ -15,28 +16,25 @@ export const probes: Work = {
   comparesWith: [],
   shapes: step.shapes!.filter(({ width }) => width <= 128),
   steps: 1,
-  async measure({ shapes, threads, rounds, say }) {
-    const lines: (Shape & { threads: number } & Awaited<ReturnType<typeof timeProbes>>)[] = [];
-    for (const count of threads)
-      for (const shape of shapes) {
-        say(`probes: ${shapeWords(shape)}, ${count} thread(s) ...`);
-        lines.push({ ...shape, threads: count, ...(await timeProbes(shape, count, rounds)) });
-      }
+  async measure(asked) {
+    const { rounds } = asked;
+    const name = (cell: Cell): string => `probes ${cellText(cell)}`;
+    const lines = await ofEach(asked, cellsOf(asked), name, async (cell) => {
+      asked.say(`${name(cell)}: ${counted(rounds, "round")} ...`);
+      return { ...cell, ...(await timeProbes(cell, cell.threads, asked)) };
+    });
     const names = presets.map(({ name }) => name);
     const percent = (ratio: number): string => `${((ratio - 1) * 100).toFixed(1)} %`;
     const rows = lines.map(({ milliseconds, ratios, ...line }) => [
       shapeText(line),
       String(line.threads),
       median(milliseconds).toFixed(1),
-      ...names.map((name) => {
-        const [low, high] = extent(ratios[name]!);
-        return `${percent(median(ratios[name]!))} (${percent(low)} to ${percent(high)})`;
-      }),
+      ...names.map((name) => rangeText(rangeOf(ratios[name]!), percent, " to ")),
     ]);
     const rhythms = presets.map(({ name, everySteps }) => `${name} ${everySteps}`).join(", ");
     const under =
       "what a measured step takes beyond one without probes, in turns in one process, each compared with its own round: median " +
-      `(lowest to highest) of ${rounds} rounds. Steps between measurements: ${rhythms}, unless told otherwise`;
+      `(lowest to highest) of ${counted(rounds, "round")}. Steps between measurements: ${rhythms}, unless told otherwise`;
     const head = ["layers, width", "threads", "ms/step without", ...names];
     return { comparisons: [], own: { head, rows, under, data: { rounds, lines } } };
   },
@@ -49,9 +47,9 @@ export const probes: Work = {
 function timeProbes(
   shape: Shape,
   threads: number,
-  rounds: number,
+  { rounds, signal }: Pick<Asked, "rounds" | "signal">,
 ): Promise<{ milliseconds: number[]; ratios: Record<string, number[]> }> {
-  return stepping(shape, { threads, probes: presets.at(-1)!.record }, async (take) => {
+  return stepping(shape, { threads, probes: presets.at(-1)!.record, signal }, async (take) => {
     const sets = [{ name: "none", record: [] as readonly string[] }, ...presets];
     const milliseconds: number[] = [];
     const ratios: Record<string, number[]> = Object.fromEntries(presets.map(({ name }) => [name, []]));

@@ -19,8 +19,9 @@ import { writeWhole } from "../runs/files.ts";
 import { sizeOf, type Stage } from "../stage.ts";
 import { distinct } from "../statistics.ts";
 import type { CompiledProgram } from "../types.ts";
+import { type Cell, cellsOf, cellText, ofEach } from "./cells.ts";
 import { countParameters, stepping, stepWords } from "./network.ts";
-import { type Range, rangeOf, type Shape, shapeText, shapeWords, type Work } from "./work.ts";
+import { counted, type Range, rangeOf, rangeText, type Shape, shapeText, withThreads, type Work } from "./work.ts";
 
 /** Steps after the first that are not timed. */
 const warmup = 3;
@@ -101,13 +102,13 @@ export const roofline: Work = {
     { depth: 6, width: 256 },
   ],
   steps: 8,
-  async measure({ shapes, threads, rounds, steps, say }) {
-    const lines: Roofline[] = [];
-    for (const count of threads)
-      for (const shape of shapes) {
-        say(`roofline: ${shapeWords(shape)}, ${count} thread(s) ...`);
-        lines.push(await rooflineOf(shape, count, { rounds, steps }));
-      }
+  async measure(asked) {
+    const { rounds, steps } = asked;
+    const name = (cell: Cell): string => `roofline ${cellText(cell)}`;
+    const lines = await ofEach(asked, cellsOf(asked), name, (cell) => {
+      asked.say(`${name(cell)}: ${counted(rounds, "round")} ...`);
+      return rooflineOf(cell, cell.threads, asked);
+    });
     const head = [
       ...["layers, width", "threads", "part", "calls", "ms", "GFLOP", "GFLOP/s", "MB least", "limit ms"],
       "times the limit",
@@ -127,10 +128,10 @@ export const roofline: Work = {
       ]),
     );
     const under = [
-      `counts and times of a step, medians of ${rounds * steps} steps; GFLOP: of products; MB least: every input and output of a program once. The ` +
+      `counts and times of a step, medians of ${counted(rounds * steps, "step")}; GFLOP: of products; MB least: every input and output of a program once. The ` +
         "limit is the larger of products at the machine's peak and least bytes at its bandwidth, and sums of it where parts are added up; what stays " +
         "in a cache can move faster than that. Rest: noise, sums, gradient norms, optimizer, probes, recording; its least is what Adam reads and writes",
-      ...lines.map((line) => `${shapeText(line)}, ${line.threads} thread(s): ${machineText(line.machine)}`),
+      ...lines.map((line) => `${shapeText(line)}, ${counted(line.threads, "thread")}: ${machineText(line.machine)}`),
     ].join("\n");
     const data: RooflineData = { rounds, steps, lines };
     return { comparisons: [], own: { head, rows, under, data } };
@@ -138,8 +139,7 @@ export const roofline: Work = {
 };
 
 const machineText = ({ peak, bandwidth }: Machine): string =>
-  `peak ${peak.median.toFixed(1)} (${peak.min.toFixed(1)}-${peak.max.toFixed(1)}) GFLOP/s, ` +
-  `bandwidth ${bandwidth.median.toFixed(1)} (${bandwidth.min.toFixed(1)}-${bandwidth.max.toFixed(1)}) GB/s`;
+  `peak ${rangeText(peak, (rate) => rate.toFixed(1))} GFLOP/s, bandwidth ${rangeText(bandwidth, (rate) => rate.toFixed(1))} GB/s`;
 
 /** The least milliseconds that a machine needs for `flop` floating-point operations of products and `leastBytes`, where both go on at
  *  the same time: the larger of either at the machine's median rate. */
@@ -150,10 +150,11 @@ export const limitOf = (
 
 /** Takes `rounds` times `steps` training steps of this process apart; the machine's rates are measured before the steps of each round. */
 export function rooflineOf(
-  shape: Shape,
+  { depth, width }: Shape,
   threads: number,
-  { rounds, steps }: { readonly rounds: number; readonly steps: number },
+  { rounds, steps, signal }: { readonly rounds: number; readonly steps: number; readonly signal?: AbortSignal },
 ): Promise<Roofline> {
+  const shape = { depth, width };
   const light = presets[0]!.record;
   const programs = new Map<string, { taps: string; cost: Cost }>();
   let calls: Call[] = [];
@@ -166,7 +167,7 @@ export function rooflineOf(
     },
     onCall: (what: string, milliseconds: number): void => void calls.push({ what, milliseconds }),
   };
-  return stepping(shape, { threads, probes: light, ...watching }, async (take, training) => {
+  return stepping(shape, { threads, probes: light, signal, ...watching }, async (take, training) => {
     for (let i = 0; i < 1 + warmup; i++) await take(light);
     const taken: Taken[] = [];
     const rates: Rates[] = [];
@@ -478,7 +479,7 @@ export async function writeRoofline(
   const data = own[roofline.name] as RooflineData | undefined;
   if (!data) return [];
   const panels = data.lines.map((line) => ({
-    title: `${shapeText(line)}${line.threads > 1 ? `, ${line.threads} threads` : ""}`,
+    title: withThreads(shapeText(line), line.threads),
     peak: line.machine.peak.median,
     bandwidth: line.machine.bandwidth.median,
     dots: [...line.parts, line.sums.at(-1)!].map(({ part, group, intensity, gigaflops, milliseconds }) => ({

@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { assert } from "../errors.ts";
 import { eventsFile } from "../runs/files.ts";
+import { type Cell, cellsOf, cellText, ofEach } from "./cells.ts";
 import type { FoundPeer } from "./peers.ts";
 import { inFolder, startFathom } from "./processes.ts";
 import type { PeerTiming } from "./step.ts";
 import { runPeer, takeTurns } from "./turns.ts";
-import { type Comparison, type Shape, shapeText, shapeWords, type Work } from "./work.ts";
+import { type Shape, shapeText, type Work } from "./work.ts";
 
 export const start: Work = {
   name: "start",
@@ -20,28 +21,27 @@ export const start: Work = {
   target: () => 1,
   shapes: [{ depth: 6, width: 64 }],
   steps: 1,
+  minutes: 0.07,
   async measure(asked) {
-    const comparisons: Comparison[] = [];
-    for (const threads of asked.threads)
-      for (const shape of asked.shapes) {
-        asked.say(`start: ${shapeWords(shape)}, ${threads} thread(s) ...`);
-        const step = { ...shape, threads, steps: 0, warmup: 0, vocabulary };
-        const secondsOfPeer = async (peer: FoundPeer): Promise<number> => {
-          const { firstStepAt, started } = await runPeer<PeerTiming>(peer, peer.step(step));
-          return (firstStepAt! - started) / 1000;
-        };
-        // A first start reads programs from the disk, prepares the corpus and compiles what is kept: none of that is a later user's.
-        await secondsToFirstStep(shape, threads);
-        for (const peer of asked.peers) await secondsOfPeer(peer).catch(() => undefined); // its turn will tell
-        comparisons.push(
-          await takeTurns(
-            { work: "start", shape: shapeText(shape), threads, unit: "s" },
-            asked,
-            async () => ({ cost: await secondsToFirstStep(shape, threads) }),
-            async (peer) => ({ cost: await secondsOfPeer(peer) }),
-          ),
-        );
-      }
+    const name = (cell: Cell): string => `start ${cellText(cell)}`;
+    const comparisons = await ofEach(asked, cellsOf(asked), name, async (cell) => {
+      const { threads } = cell;
+      const step = { ...cell, steps: 0, warmup: 0, vocabulary };
+      const secondsOfPeer = async (peer: FoundPeer): Promise<number> => {
+        const { firstStepAt, started } = await runPeer<PeerTiming>(peer, peer.step(step));
+        return (firstStepAt! - started) / 1000;
+      };
+      asked.say(`${name(cell)}: a first time, which is not timed ...`);
+      // It reads programs from the disk, prepares the corpus and compiles what is kept: none of that is a later user's.
+      await secondsToFirstStep(cell, threads);
+      for (const peer of asked.peers) await secondsOfPeer(peer).catch(() => undefined); // its turn will tell
+      return takeTurns(
+        { work: "start", shape: shapeText(cell), threads, unit: "s" },
+        asked,
+        async () => ({ cost: await secondsToFirstStep(cell, threads) }),
+        async (peer) => ({ cost: await secondsOfPeer(peer) }),
+      );
+    });
     return { comparisons };
   },
 };

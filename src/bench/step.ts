@@ -1,8 +1,9 @@
 // A training step of the transformer.
 
+import { cellsOf, cellText, ofEach } from "./cells.ts";
 import { stepWords, timeInChild } from "./network.ts";
 import { runPeer, type Sample, stepCost, takeTurns } from "./turns.ts";
-import { type Asked, type Comparison, type Shape, shapeText, shapeWords, type Work } from "./work.ts";
+import { type Asked, type Comparison, shapeText, type Work } from "./work.ts";
 
 /** What a program of a training step prints. */
 export interface PeerTiming {
@@ -34,35 +35,34 @@ export const step: Work = {
     { depth: 6, width: 256 },
   ],
   steps: 8,
-  async measure(asked) {
-    const comparisons: Comparison[] = [];
-    for (const threads of asked.threads)
-      for (const shape of asked.shapes) {
-        asked.say(`step: ${shapeWords(shape)}, ${threads} thread(s) ...`);
-        comparisons.push(await compareSteps("step", shape, { ...asked, threads, warmup }, "ms/step", stepCost));
-      }
-    return { comparisons };
-  },
+  minutes: 0.6,
+  measure: (asked) => compareStepsOfEach("step", { ...asked, warmup }, "ms/step", stepCost),
 };
 
-/** Processes of both sides that take the same training steps, and what of them is compared. */
-export const compareSteps = (
+/** Processes of both sides that take the same training steps, with every network and number of threads, and what of them is compared. */
+export async function compareStepsOfEach(
   work: string,
-  shape: Shape,
-  asked: Omit<Asked, "threads"> & { readonly threads: number; readonly warmup: number },
+  asked: Asked & { readonly warmup: number },
   unit: Comparison["unit"],
-  costOf: (timing: PeerTiming & { readonly started: number }) => number,
-): Promise<Comparison> => {
-  const { threads, steps, warmup } = asked;
-  const sampleOf = (timing: PeerTiming & { readonly started: number }): Sample => ({
+  costOf: (timing: PeerTiming) => number,
+): Promise<{ comparisons: Comparison[] }> {
+  const { steps, warmup } = asked;
+  const sampleOf = (timing: PeerTiming): Sample => ({
     cost: costOf(timing),
     parameters: timing.parameters,
     ...(timing.firstStepMilliseconds !== undefined && { firstStepMilliseconds: timing.firstStepMilliseconds }),
   });
-  return takeTurns(
-    { work, shape: shapeText(shape), threads, unit },
+  const comparisons = await ofEach(
     asked,
-    async () => sampleOf({ version: "", ...(await timeInChild(shape, { threads, steps, warmup })) }),
-    async (peer) => sampleOf(await runPeer<PeerTiming>(peer, peer.step({ ...shape, threads, steps, warmup }))),
+    cellsOf(asked),
+    (cell) => `${work} ${cellText(cell)}`,
+    (cell) =>
+      takeTurns(
+        { work, shape: shapeText(cell), threads: cell.threads, unit },
+        asked,
+        async () => sampleOf({ version: "", ...(await timeInChild(cell, { ...cell, steps, warmup })) }),
+        async (peer) => sampleOf(await runPeer<PeerTiming>(peer, peer.step({ ...cell, steps, warmup }))),
+      ),
   );
-};
+  return { comparisons };
+}

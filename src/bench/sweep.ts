@@ -3,11 +3,12 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { assert } from "../errors.ts";
+import { type Cell, cellsOf, cellText, ofEach } from "./cells.ts";
 import type { FoundPeer } from "./peers.ts";
 import { inFolder, startFathom } from "./processes.ts";
 import type { PeerTiming } from "./step.ts";
 import { runPeer, takeTurns } from "./turns.ts";
-import { type Comparison, type Shape, shapeText, shapeWords, type Work } from "./work.ts";
+import { type Shape, shapeText, type Work } from "./work.ts";
 
 /** Runs of the sweep, which differ by their seeds, and how many of them are under way at once, each on one thread. */
 const [runs, atOnce] = [8, 2];
@@ -22,23 +23,23 @@ export const sweep: Work = {
   target: () => 0.5,
   shapes: [{ depth: 2, width: 32 }],
   steps: 50,
+  minutes: 0.3,
   async measure(asked) {
-    const { shapes, steps } = asked;
-    const comparisons: Comparison[] = [];
-    for (const shape of shapes) {
-      asked.say(`sweep: ${runs} runs of ${steps} steps, ${shapeWords(shape)}, ${atOnce} at a time ...`);
-      // One run each, not timed: reads the corpus into the cache, and programs from the disk.
-      await secondsOfSweep(shape, 1, 1);
-      for (const peer of asked.peers) await secondsOfPeer(peer, shape, 1, 1).catch(() => undefined); // its turn will tell
-      comparisons.push(
-        await takeTurns(
-          { work: "sweep", shape: `${runs} runs, ${shapeText(shape)}`, threads: 1, unit: "s" },
-          asked,
-          async () => ({ cost: await secondsOfSweep(shape, steps, runs) }),
-          async (peer) => ({ cost: await secondsOfPeer(peer, shape, steps, runs) }),
-        ),
+    const { steps } = asked;
+    const cells = cellsOf({ ...asked, threads: [1] });
+    const name = (cell: Cell): string => `sweep ${runs} runs, ${cellText(cell)}`;
+    const comparisons = await ofEach(asked, cells, name, async (cell) => {
+      asked.say(`${name(cell)}: a first run, which is not timed ...`);
+      // It reads the corpus into the cache, and programs from the disk.
+      await secondsOfSweep(cell, 1, 1);
+      for (const peer of asked.peers) await secondsOfPeer(peer, cell, 1, 1).catch(() => undefined); // its turn will tell
+      return takeTurns(
+        { work: "sweep", shape: `${runs} runs, ${shapeText(cell)}`, threads: 1, unit: "s" },
+        asked,
+        async () => ({ cost: await secondsOfSweep(cell, steps, runs) }),
+        async (peer) => ({ cost: await secondsOfPeer(peer, cell, steps, runs) }),
       );
-    }
+    });
     return { comparisons };
   },
 };

@@ -7,7 +7,7 @@ import { assert, messageOf } from "../errors.ts";
 import { median } from "../statistics.ts";
 import { peerNamed, type FoundPeer, type PeerName } from "./peers.ts";
 import { jsonOf, peerFolder } from "./processes.ts";
-import { type Comparison, type PeerSide, rangeOf, type Side } from "./work.ts";
+import { type Asked, type Comparison, counted, nameOf, type PeerSide, rangeOf, type Side } from "./work.ts";
 
 /** A peer that was not measured. */
 export interface LeftOut {
@@ -33,10 +33,10 @@ export const runPeer = <T>(
 ): Promise<T & { readonly started: number }> => jsonOf<T>(command, [join(peerFolder, file!), ...args]);
 
 /** Measures both sides `rounds` times, in turns. What fails on fathom's side throws; a peer that fails is left out from there on, and
- *  `say` is told why. */
+ *  `say` is told why. Once interrupted it gives the rounds that are whole, or throws where none is. */
 export async function takeTurns(
   what: Pick<Comparison, "work" | "shape" | "threads" | "unit">,
-  asked: { rounds: number; peers: readonly FoundPeer[]; say(text: string): void },
+  asked: Pick<Asked, "rounds" | "peers" | "say" | "signal" | "missed">,
   fathom: () => Promise<Sample>,
   peer: (found: FoundPeer) => Promise<Sample>,
 ): Promise<Comparison> {
@@ -44,22 +44,33 @@ export async function takeTurns(
   const ours: Sample[] = [];
   const theirs = new Map<PeerName, Sample[]>(asked.peers.map(({ name }) => [name, []]));
   const leftOut: LeftOut[] = [];
-  for (let round = 0; round < asked.rounds; round++) {
-    ours.push(await fathom());
-    for (const found of asked.peers) {
-      const samples = theirs.get(found.name);
-      if (!samples) continue;
-      try {
-        samples.push(await peer(found));
-      } catch (error) {
-        theirs.delete(found.name);
-        const reason = messageOf(error);
-        leftOut.push({ name: found.name, reason, install: found.install });
-        asked.say(`${what.work}, ${what.shape}: ${leftOutText(leftOut.at(-1)!)}`);
+  const { rounds, signal } = asked;
+  let whole = 0;
+  try {
+    for (; whole < rounds; whole++) {
+      signal.throwIfAborted();
+      asked.say(`${nameOf(what)}: round ${whole + 1} of ${rounds} ...`);
+      ours.push(await fathom());
+      for (const found of asked.peers) {
+        const samples = theirs.get(found.name);
+        if (!samples) continue;
+        try {
+          samples.push(await peer(found));
+        } catch (error) {
+          signal.throwIfAborted();
+          theirs.delete(found.name);
+          const reason = messageOf(error);
+          leftOut.push({ name: found.name, reason, install: found.install });
+          asked.say(`${nameOf(what)}: ${leftOutText(leftOut.at(-1)!)}`);
+        }
       }
     }
+  } catch (error) {
+    if (!signal.aborted || whole === 0) throw error;
+    asked.missed(`${counted(rounds - whole, "round")} of ${nameOf(what)}`);
   }
-  return comparisonOf(what, { before, after: loadavg()[0]! }, ours, theirs, leftOut);
+  const ofWhole = new Map([...theirs].map(([name, samples]) => [name, samples.slice(0, whole)]));
+  return comparisonOf(what, { before, after: loadavg()[0]! }, ours.slice(0, whole), ofWhole, leftOut);
 }
 
 /** A comparison from its samples, one a round on every side. Networks that differ in their parameters are an error of ours. */

@@ -13,9 +13,11 @@ export interface Work extends Member {
   readonly shapes?: readonly Shape[];
   /** Timed steps (or what takes their place) a round where nothing is said. */
   readonly steps: number;
+  /** About how many minutes one side takes for a round of all that, with one thread, on the machine of docs/performance.md. */
+  readonly minutes?: number;
   /** The ratio to PyTorch eager that is aimed at for a shape, as {@link Comparison.shape} has it, where there is one: a mark in the
-   *  figure. */
-  readonly target?: (shape: string) => number;
+   *  figure. Of a work that is not compared with PyTorch, the ratio to its own peer. */
+  readonly target?: (shape: string) => number | undefined;
   measure(asked: Asked): Promise<Measured>;
 }
 
@@ -31,6 +33,10 @@ export interface Asked {
   readonly peers: readonly FoundPeer[];
   /** Takes a line of progress. */
   say(text: string): void;
+  /** Aborted where the user interrupts: what is under way is given up, and nothing else is begun. */
+  readonly signal: AbortSignal;
+  /** Told what is not measured because of that: `step 24+24, 64`. */
+  missed(what: string): void;
 }
 
 /** What a work found. */
@@ -103,5 +109,17 @@ export interface PeerSide extends Side {
 /** `6+6, 64`. */
 export const shapeText = ({ depth, width }: Shape): string => `${depth}+${depth}, ${width}`;
 
-/** `6+6 layers, width 64`, for progress. */
-export const shapeWords = ({ depth, width }: Shape): string => `${depth}+${depth} layers, width ${width}`;
+/** `6+6, 64, 2 threads`; one thread is not mentioned. */
+export const withThreads = (text: string, threads: number): string =>
+  threads > 1 ? `${text}, ${threads} threads` : text;
+
+/** `step 6+6, 64, 2 threads`. */
+export const nameOf = ({ work, shape, threads }: Pick<Comparison, "work" | "shape" | "threads">): string =>
+  `${work} ${withThreads(shape, threads)}`;
+
+/** `1 round`, `3 rounds`. */
+export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+/** `20 (10-30)`, each as `text` writes it; the median alone where all are the same, as of one round. */
+export const rangeText = ({ median, min, max }: Range, text: (value: number) => string, between = "-"): string =>
+  min === max ? text(median) : `${text(median)} (${text(min)}${between}${text(max)})`;

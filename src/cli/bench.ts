@@ -1,23 +1,47 @@
 // `fathom bench`: what training costs, beside peers measured in the same call; how it grows with depth, what probes cost, what
 // decoding gains from keys and values that are kept; and whether memory stays bounded.
 
-import type { Comparison, PeerSide, Range, Shape } from "../bench/work.ts";
+import type { OwnTable } from "../bench/bench.ts";
+import type { Comparison, Shape } from "../bench/work.ts";
 import { UserError } from "../errors.ts";
 import { exitCodes, print, verb } from "./verb.ts";
+
+/** Works and what each measures, for `--help`, which loads none of them. `soak` is no member of their registry. */
+const works = {
+  compared: [
+    ["step", "a training step of the transformer"],
+    ["start", "from the command to the end of the first step"],
+    ["memory", "largest resident memory of a process that trains"],
+    ["sweep", "a whole sweep of small runs"],
+    ["depth", "growth with depth: 12 to 500 layers a stack"],
+    ["decode", "decoding, and what kept keys and values gain"],
+    ["vae-epoch", "an epoch of a VAE"],
+    ["gan-epoch", "an epoch of a GAN"],
+    ["wasm", "a step on engines of TensorFlow.js"],
+  ],
+  alone: [
+    ["probes", "what each preset of probes costs"],
+    ["roofline", "how far parts of a step are from the machine's limit"],
+    ["soak", "whether memory stays bounded over many networks"],
+  ],
+} as const;
 
 export const bench = verb({
   usage: "bench [works..]",
   summary:
-    "speed and memory beside PyTorch, JAX and TensorFlow.js where they are here: a training step (step), time to the first one (start), " +
-    "memory (memory), a sweep of small runs (sweep), growth with depth (depth), decoding (decode), an epoch of the VAE and of the GAN " +
-    "(vae-epoch, gan-epoch), engines on TensorFlow.js (wasm); of fathom alone: what probes cost (probes), how far each part of a step is from " +
-    "the machine's limit (roofline), whether memory stays bounded over many networks (soak)",
+    "speed and memory beside PyTorch, JAX and TensorFlow.js where they are here; what probes cost, how far a step is from the machine's " +
+    "limit, whether memory stays bounded",
   positionals: {
     works: {
       type: "string",
       array: true,
       default: [] as string[],
-      describe: "what to measure; all that is compared with peers if nothing is named",
+      describe: [
+        "all that is compared with peers if none is named:",
+        ...works.compared.map(lineOf),
+        "of fathom alone:",
+        ...works.alone.map(lineOf),
+      ].join("\n"),
     },
   },
   options: {
@@ -33,26 +57,33 @@ export const bench = verb({
     steps: {
       type: "number",
       requiresArg: true,
-      describe: "timed steps a round; if not given what suits the work: 8, 3 of depth, 50 of sweep, 200 of an epoch",
+      describe:
+        "timed steps a round; if not given what suits the work: 8, 3 of depth and wasm, 5 of memory, 50 of sweep, 200 of an epoch, which is " +
+        "scaled from them",
     },
     peer: {
       type: "string",
       array: true,
       requiresArg: true,
       describe:
-        "only these: torch, torch-fused, torch-compile, jax, tfjs-wasm, tfjs-tensorflow, or none; all that are here if not given",
+        "only these, of which one at least must be here: torch, torch-fused, torch-compile, jax, tfjs-wasm, tfjs-tensorflow; or none; all " +
+        "that are here if not given",
     },
     python: {
       type: "string",
       requiresArg: true,
-      describe: "a Python with PyTorch or JAX; python3 if not given (scripts/peers/README.md)",
+      describe:
+        "a Python with PyTorch or JAX (scripts/peers/README.md); if not given, for each peer the first that has it of python3 and " +
+        "/usr/bin/python3",
     },
     out: {
       type: "string",
       default: "",
       defaultDescription: "nothing is written",
       requiresArg: true,
-      describe: "folder for bench.json, bench.svg and bench.png; of roofline also roofline.svg and roofline.png",
+      describe:
+        "folder for bench.json, of what was compared with a peer also bench.svg and bench.png, of roofline roofline.svg and roofline.png; " +
+        "written after every work",
     },
     minutes: {
       type: "number",
@@ -120,65 +151,50 @@ export const bench = verb({
     const peers = args.peer && parsePeers(args.peer);
     const { ensureFolder } = await import("../runs/files.ts");
     if (out !== "") ensureFolder(out); // now, not after an hour
-    let files: string[] = [];
-    const { report, tables } = await runBench({
-      ...{ works, shapes, threads, rounds, steps, peers, python: args.python, say },
-      async found(report) {
-        if (out === "") return;
-        files = [
-          ...(await writeReport(out, report)),
-          ...(await writeRoofline(out, report.own, conditionsText(report))),
-        ];
-      },
-    });
-    const { bestPeer } = await import("../bench/turns.ts");
-    const { table } = await import("./table.ts");
-    print({ quiet, json }, report, () =>
-      [
-        ...(report.comparisons.length > 0 ? [table(...comparisonTable(report.comparisons, bestPeer)), legend] : []),
-        ...tables.map(({ head, rows, under }) => `${table(head, rows)}\n${under}`),
-        conditionsText(report),
-        ...files,
-      ].join("\n\n"),
-    );
-    return exitCodes.done;
+    const { interruption } = await import("./run-one.ts");
+    const interrupt = interruption();
+    try {
+      let files: string[] = [];
+      const { report, tables } = await runBench({
+        ...{ works, shapes, threads, rounds, steps, peers, python: args.python, say, signal: interrupt.signal },
+        async found(report) {
+          if (out === "") return;
+          files = [
+            ...(await writeReport(out, report)),
+            ...(await writeRoofline(out, report.own, conditionsText(report))),
+          ];
+        },
+      });
+      const text = await reportText(report.comparisons, tables);
+      const missing = report.missing && `interrupted; not measured: ${report.missing.join("; ")}`;
+      print({ quiet, json }, report, () =>
+        [...text, conditionsText(report), ...files, ...(missing ? [missing] : [])].join("\n\n"),
+      );
+      if (missing && (quiet || json)) console.error(missing);
+      return missing ? exitCodes.interrupted : exitCodes.done;
+    } catch (error) {
+      if (error !== interrupt.signal.reason) throw error;
+      console.error("interrupted; nothing was measured");
+      return exitCodes.interrupted;
+    } finally {
+      interrupt.dispose();
+    }
   },
 });
 
-const legend =
-  "medians (lowest-highest) of the rounds; ratios are fathom / peer of the same round, of time or memory, below 1 fathom needs less; " +
-  "best: the peer that needs least. `fathom bench --help` says what each work is, --json prints every measurement";
-
-/** Head and rows: a comparison a row, a column for every peer that was measured somewhere. */
-function comparisonTable(
-  comparisons: readonly Comparison[],
-  bestPeer: (comparison: Comparison) => PeerSide | undefined,
-): [head: string[], rows: string[][]] {
-  const peers = [...new Set(comparisons.flatMap(({ peers }) => peers.map(({ name }) => name)))];
-  const head = ["work", "shape", "threads", "unit", "fathom", ...peers, "ratio to torch", "ratio to best"];
-  const rows = comparisons.map((comparison) => {
-    const { work, shape, threads, unit, fathom } = comparison;
-    const side = (name: string) => comparison.peers.find((peer) => peer.name === name);
-    const best = bestPeer(comparison);
-    const isRate = unit === "ms/token"; // known by its inverse
-    const cost = (of: Range | undefined): string =>
-      range(of && isRate ? { median: 1000 / of.median, min: 1000 / of.max, max: 1000 / of.min } : of);
-    return [
-      ...[work, shape, String(threads), isRate ? "tokens/s" : unit, cost(fathom.cost)],
-      ...peers.map((name) => cost(side(name)?.cost)),
-      range(side("torch")?.ratio, 2),
-      best ? `${range(best.ratio, 2)} ${best.name}` : "-",
-    ];
-  });
-  return [head, rows];
+/** `  step       a training step`. */
+function lineOf([name, what]: readonly [string, string]): string {
+  return `  ${name.padEnd(10)} ${what}`;
 }
 
-/** Three digits, or so many behind the point. */
-function range(of: Range | undefined, digits?: number): string {
-  if (!of) return "-";
-  const text = (value: number): string =>
-    value.toFixed(digits ?? Math.min(4, Math.max(0, 2 - Math.floor(Math.log10(value)))));
-  return `${text(of.median)} (${text(of.min)}-${text(of.max)})`;
+/** What people read: the comparisons with what their columns mean, and the table of each work that found something of fathom alone. */
+async function reportText(comparisons: readonly Comparison[], tables: readonly OwnTable[]): Promise<string[]> {
+  const { table } = await import("./table.ts");
+  const { comparisonTable } = await import("../bench/table.ts");
+  const own = tables.map(({ head, rows, under }) => `${table(head, rows)}\n${under}`);
+  if (comparisons.length === 0) return own;
+  const { head, rows, under } = comparisonTable(comparisons);
+  return [`${table(head, rows)}\n\n${under}`, ...own];
 }
 
 /** Runs a soak: a line a minute on stderr, figures at the end. */

@@ -1,10 +1,11 @@
 // The works run, small, beside peers where a Python with them is here (FATHOM_BENCH_PYTHON names one). How long anything takes is not
 // tested. Needs the built dist/.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { BenchReport } from "../../src/bench/bench.ts";
 import { type DecodingComparison, type DecodingTiming } from "../../src/bench/decode.ts";
 import { compareEpoch } from "../../src/bench/epoch.ts";
@@ -31,6 +32,9 @@ const fathomStep = await timeInChild(shape, { threads: 1, steps: 4, warmup: 1 })
 
 /** One batch over and over, and small steps: every loss is below the one before it. */
 const falls = (losses: readonly number[]): boolean => losses.every((loss, i) => i === 0 || loss < losses[i - 1]!);
+
+/** ONNX Runtime leaves logs of its own there. */
+const foldersOfOurs = (folder: string): string[] => readdirSync(folder).filter((name) => name.startsWith("fathom"));
 
 describe("a training step", () => {
   test("of fathom: losses fall, and the interface that the guard reads is there", () => {
@@ -106,19 +110,18 @@ test.each([
   ["gan-epoch", 550, parametersOf(100, 256, 256, 784) + parametersOf(784, 256, 256, 1)],
 ] as const)("%s compares the same network", async (what, steps, parameters) => {
   const peers = found.filter(({ name }) => name === "torch" || name === "torch-fused");
-  const said: string[] = [];
-  const asked = { threads: 1, rounds: 1, steps: 1, peers, say: (text: string): void => void said.push(text) };
+  const { signal } = new AbortController();
+  const asked = { threads: 1, rounds: 1, steps: 1, peers, say: () => {}, signal, missed: () => {} };
   const compared = await compareEpoch(what, asked);
-  expect(said).toEqual([]); // no peer has failed
-  expect(compared).toMatchObject({ work: what, shape: `${steps} steps`, parameters });
+  expect(compared).toMatchObject({ work: what, shape: `${steps} steps, from 1`, parameters, leftOut: [] });
   expect(compared.fathom.cost.median).toBeGreaterThan(0);
   expect(compared.peers.map(({ name }) => name)).toEqual(peers.map(({ name }) => name));
   for (const { cost, ratio } of compared.peers) expect(ratio.median).toBe(compared.fathom.cost.median / cost.median);
 });
 
 test("start, memory and depth are compared, each in its unit, and leave nothing behind", async () => {
-  const leftovers = (): string[] => readdirSync(tmpdir()).filter((name) => name.startsWith("fathom-bench-"));
-  const before = new Set(leftovers());
+  const temporary = mkdtempSync(join(tmpdir(), "fathom-temporary-"));
+  vi.stubEnv("TMPDIR", temporary);
   const args = [
     "--shape",
     "1x8",
@@ -127,7 +130,7 @@ test("start, memory and depth are compared, each in its unit, and leave nothing 
     "--steps",
     "1",
     "--peer",
-    "torch",
+    torch[0]?.name ?? "none",
     ...(python ? ["--python", python] : []),
   ];
   const { code, stdout, stderr } = await fathom("bench", "start", "memory", "depth", ...args, "--json");
@@ -143,7 +146,37 @@ test("start, memory and depth are compared, each in its unit, and leave nothing 
   const { lines } = own["depth"] as { lines: { depth: number; compileMilliseconds: number; peakMemory: number }[] };
   expect(lines).toMatchObject([{ depth: 1, width: 8, threads: 1 }]);
   expect(lines[0]!.compileMilliseconds).toBeGreaterThan(0);
-  expect(leftovers().filter((name) => !before.has(name))).toEqual([]);
+  vi.unstubAllEnvs();
+  expect(foldersOfOurs(temporary)).toEqual([]);
+  rmSync(temporary, { recursive: true });
+});
+
+test("a bench that is interrupted prints and keeps what it has measured, says what is missing, and leaves no process behind", async () => {
+  const out = mkdtempSync(join(tmpdir(), "fathom-interrupted-"));
+  const temporary = mkdtempSync(join(tmpdir(), "fathom-temporary-"));
+  // More rounds than it will ever get to; `memory` is not begun.
+  const args = ["bench", "step", "memory", "--shape", "1x8", "2x8", "--rounds", "1000", "--steps", "1"];
+  const child = spawn(process.execPath, ["bin/fathom.js", ...args, "--peer", "none", "--out", out], {
+    env: { ...process.env, TMPDIR: temporary },
+  });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.on("data", (data) => (stdout += String(data)));
+  child.stderr.on("data", (data) => {
+    stderr += String(data);
+    if (stderr.includes("round 3 of 1000")) child.kill("SIGINT");
+  });
+  const [code] = (await once(child, "close")) as [number];
+  expect(code).toBe(130);
+  const report = JSON.parse(readFileSync(join(out, "bench.json"), "utf8")) as BenchReport;
+  expect(report.comparisons.map(({ work, shape }) => [work, shape])).toEqual([["step", "1+1, 8"]]);
+  const [{ rounds, fathom }] = report.comparisons as [BenchReport["comparisons"][number]];
+  expect(rounds).toBeGreaterThanOrEqual(2);
+  expect(fathom.values).toHaveLength(rounds);
+  expect(report.missing).toEqual([`${1000 - rounds} rounds of step 1+1, 8`, "step 2+2, 8", "memory"]);
+  expect(stdout).toContain("ms/step");
+  expect(stdout.trim().split("\n").at(-1)).toBe(`interrupted; not measured: ${report.missing!.join("; ")}`);
+  expect(foldersOfOurs(temporary)).toEqual([]);
+  for (const folder of [out, temporary]) rmSync(folder, { recursive: true });
 });
 
 test("a sweep of eight runs is compared", { timeout: 300_000 }, async () => {
@@ -155,7 +188,7 @@ test("a sweep of eight runs is compared", { timeout: 300_000 }, async () => {
     "--steps",
     "2",
     "--peer",
-    "torch",
+    torch[0]?.name ?? "none",
     ...(python ? ["--python", python] : []),
   ];
   const out = mkdtempSync(join(tmpdir(), "fathom-sweep-test-"));
