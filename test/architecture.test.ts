@@ -83,7 +83,7 @@ const packageHomes: readonly [pattern: RegExp, homes: readonly string[]][] = [
   [/^(onnxruntime-node|onnx-buf|@bufbuild\/)/, ["engine"]],
   [/^yargs$/, ["cli"]],
   [/^vega/, ["plots", "report"]],
-  [/^yaml$/, ["config", "runs"]],
+  [/^yaml$/, ["config", "runs", "launchers"]],
 ];
 /** Folders of pure computation: no files, no processes, no network. */
 const pure = [

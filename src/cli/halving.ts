@@ -76,7 +76,7 @@ export async function halve(
       return !end || end.status === "failed";
     });
     const outcomes = await launch(due, step);
-    if (outcomes.some(({ status }) => ["interrupted", "skipped", "busy"].includes(status))) return [];
+    if (outcomes.some(({ status }) => ["interrupted", "skipped", "busy", "left"].includes(status))) return [];
     const rung = rank(experimentDir, alive, step, factor);
     rungs.push(rung);
     keep();

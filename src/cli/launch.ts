@@ -1,6 +1,7 @@
 // Runs what is to be run of an experiment, then makes its table, figures and report: what `fathom sweep` and `fathom resume`
 // have in common. Heavy to import, so they load it when it is asked for.
 
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { requireEngine } from "../engine/select.ts";
@@ -22,7 +23,7 @@ import { exitCodes } from "./verb.ts";
 export interface LaunchArguments {
   readonly quiet: boolean;
   readonly json: boolean;
-  readonly jobs: number;
+  readonly jobs?: number | undefined;
   readonly launcher: string;
   /** The launcher's own options, as `name=value`. */
   readonly option: readonly string[];
@@ -33,7 +34,8 @@ export interface LaunchArguments {
 }
 
 /** What {@link LaunchArguments} ask for, checked; a `UserError` where they contradict each other. */
-export interface Launching extends Pick<LaunchArguments, "quiet" | "json" | "jobs"> {
+export interface Launching extends Pick<LaunchArguments, "quiet" | "json"> {
+  readonly jobs: number;
   readonly launcher: Launcher;
   readonly settings: Readonly<Record<string, string>>;
   readonly failFast: boolean;
@@ -44,16 +46,17 @@ export interface Launching extends Pick<LaunchArguments, "quiet" | "json" | "job
 
 /** Checks the options of a verb that launches runs. */
 export function launchingOf(args: LaunchArguments): Launching {
-  const { quiet, json, jobs, "max-runs": maxRuns = Infinity, "fail-fast": failFast } = args;
+  const { quiet, json, "max-runs": maxRuns = Infinity, "fail-fast": failFast } = args;
   const wantsCount = (flag: string, value: number): void => {
     if (value !== Infinity && (!Number.isInteger(value) || value < 1))
       throw new UserError(`expected ${flag} 1 or more, got ${value}`);
   };
-  wantsCount("--jobs", jobs);
   wantsCount("--max-runs", maxRuns);
   if (failFast && args["keep-going"])
     throw new UserError("expected --fail-fast or --keep-going, got both; --keep-going is what happens without either");
   const launcher = lookup("launcher", launchers, args.launcher);
+  const jobs = args.jobs ?? (launcher.isHere ? availableParallelism() : Infinity);
+  wantsCount("--jobs", jobs);
   const settings = settingsOf(launcher, args.option);
   return { quiet, json, jobs, launcher, settings, failFast, maxRuns, keepGraphs: args["keep-graphs"] };
 }
@@ -228,7 +231,7 @@ function endText(experimentDir: string, rows: readonly RunRow[], report: string 
 }
 
 /** The exit code of a command that has launched runs. */
-export function exitCodeOf(outcomes: readonly Outcome[], interrupted: boolean): number {
+export function exitCodeOf(outcomes: readonly Pick<Outcome, "status" | "code">[], interrupted: boolean): number {
   const failed = outcomes.filter((o) => o.status === "failed");
   if (interrupted) return exitCodes.interrupted;
   if (failed.length > 0)

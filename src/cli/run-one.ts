@@ -118,19 +118,27 @@ export async function runOne(
 function recordFailure(runDir: string, error: unknown): void {
   try {
     if (!folder.readRun(runDir)) return;
-    folder.updateRun(runDir, { status: "failed", reason: messageOf(error), finished: new Date().toISOString() });
+    folder.updateRun(runDir, {
+      status: "failed",
+      reason: messageOf(error),
+      isRefused: error instanceof UserError,
+      finished: new Date().toISOString(),
+    });
   } catch {
     // The run then counts as begun and left, and the same command goes on with it as well.
   }
 }
 
 /** A signal that aborts at SIGINT, SIGTERM or SIGUSR2, which schedulers send before they take a machine away (the run then saves and
- *  ends); a second one ends the process at once, but for SIGUSR2, which may come again. */
+ *  ends). One that comes a second later or more ends the process at once: schedulers send the same one several times over. SIGUSR2 may come
+ *  at any time. */
 export function interruption(): { signal: AbortSignal; abort(): void; dispose(): void } {
   const controller = new AbortController();
+  let first: number | undefined;
   const abort = (): void => controller.abort(new Error("interrupted"));
   const onSignal = (): void => {
-    if (controller.signal.aborted) process.exit(exitCodes.interrupted);
+    if (first !== undefined && performance.now() - first >= 1000) process.exit(exitCodes.interrupted);
+    first ??= performance.now();
     abort();
   };
   process.on("SIGINT", onSignal).on("SIGTERM", onSignal).on("SIGUSR2", abort);

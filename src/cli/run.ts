@@ -21,6 +21,7 @@ export const run = verb({
     },
     until: { type: "number", requiresArg: true, describe: "the step at whose evaluation it waits to be told to go on" },
     hash: { type: "string", requiresArg: true, describe: "the hash it must have there, or theirs" },
+    retry: { type: "boolean", default: false, describe: "of several: leave those alone that the user has to repair" },
     "keep-graphs": keepGraphs,
   },
   examples: [["fathom run --manifest results/quickstart --index 0", "its first run"]],
@@ -38,7 +39,8 @@ export const run = verb({
             `another sweep planned this experiment at the same time; sweep again`,
         );
     const { until, "keep-graphs": keepGraphs } = flags;
-    if (entries.length > 1) return runSeveral(manifest, entries, { quiet, json, keepGraphs, until });
+    if (entries.length > 1)
+      return runSeveral(manifest, entries, { quiet, json, keepGraphs, until, retry: flags.retry });
     const entry = entries[0]!;
     // Other supervisors open channels too: ours says so.
     const isLaunched = process.env[launchedVariable] !== undefined;
@@ -94,17 +96,29 @@ export const run = verb({
 async function runSeveral(
   manifest: string,
   entries: readonly ManifestEntry[],
-  how: { quiet: boolean; json: boolean; keepGraphs: boolean; until: number | undefined },
+  { retry, ...how }: { quiet: boolean; json: boolean; keepGraphs: boolean; until: number | undefined; retry: boolean },
 ): Promise<number> {
-  const [{ exitCodeOf, launchEntries }, { local }, { interruption }] = await Promise.all([
+  const [{ exitCodeOf, launchEntries }, { readRun, runFolder }, { local }, { interruption }] = await Promise.all([
     import("./launch.ts"),
+    import("../runs/run-folder.ts"),
     import("../launchers/local.ts"),
     import("./run-one.ts"),
   ]);
   const { signal, dispose } = interruption();
   try {
     const given = { ...how, launcher: local, jobs: 1, settings: {}, failFast: false, signal };
-    return exitCodeOf(await launchEntries(manifest, entries, given), signal.aborted);
+    const isRefused = ({ id }: ManifestEntry): boolean => {
+      const record = readRun(runFolder(manifest, id));
+      return record?.status === "failed" && record.isRefused === true;
+    };
+    const refused = retry ? entries.filter(isRefused) : [];
+    const outcomes = await launchEntries(
+      manifest,
+      entries.filter((entry) => !refused.includes(entry)),
+      given,
+    );
+    const before = refused.map(() => ({ status: "failed", code: exitCodes.userError }) as const);
+    return exitCodeOf([...outcomes, ...before], signal.aborted);
   } finally {
     dispose();
   }

@@ -2,7 +2,6 @@
 // Verb files are all imported at start: they import what is heavy (engines, registries, plots) inside `run`.
 
 import { existsSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { isAbsolute, join } from "node:path";
 import type { InferredOptionTypes, Options, PositionalOptions } from "yargs";
 import type { Member } from "../registry.ts";
@@ -61,7 +60,11 @@ export const keepGraphs = {
 
 /** Options of the verbs that launch several runs. */
 export const launching = {
-  jobs: { type: "number", default: availableParallelism(), requiresArg: true, describe: "runs at once" },
+  jobs: {
+    type: "number",
+    requiresArg: true,
+    describe: "runs at once; here the number of cores if not given, elsewhere as many as may be",
+  },
   launcher: { type: "string", default: "local", requiresArg: true, describe: "`fathom list launcher` names them" },
   option: {
     type: "string",

@@ -10,7 +10,11 @@ export const launchedVariable = "FATHOM_LAUNCHED";
 /** What a run's process tells the launcher that started it. */
 export type LauncherMessage =
   | { readonly type: "progress"; readonly progress: Progress }
-  | { readonly type: "result"; readonly status: "done" | "diverged" | "interrupted" | "waiting"; readonly reason: string }
+  | {
+      readonly type: "result";
+      readonly status: "done" | "diverged" | "interrupted" | "waiting";
+      readonly reason: string;
+    }
   /** It knows what memory it needs, and waits for `room`. */
   | { readonly type: "memory"; readonly memory: MemoryNeed }
   /** The job is done, all it had to say is written, up to {@link endOfOutput} on both streams, and another may be sent. */
@@ -64,8 +68,9 @@ export function argumentsOf(
 /** How a job ended. */
 export interface Outcome {
   readonly job: Job;
-  /** `done` and `diverged` are results; `waiting`: at the step it was to reach; `busy`: another process works on it; `skipped`: not started, or left to start later. */
-  readonly status: "done" | "diverged" | "waiting" | "interrupted" | "failed" | "busy" | "skipped";
+  /** `done` and `diverged` are results; `waiting`: at the step it was to reach; `busy`: another process works on it; `skipped`: not
+   *  started; `left`: for somebody else to start, as the launcher was asked. */
+  readonly status: "done" | "diverged" | "waiting" | "interrupted" | "failed" | "busy" | "skipped" | "left";
   readonly reason: string;
   /** The process's exit code; null where a signal ended it or it was not started. */
   readonly code: number | null;
@@ -73,7 +78,7 @@ export interface Outcome {
 
 /** How jobs are to run. */
 export interface LaunchOptions {
-  /** Jobs at once. */
+  /** Jobs at once at most; infinite where the user left it to a launcher whose processes do not run here. */
   readonly jobs: number;
   /** What the user sets of the launcher's own {@link Launcher.options}, by name. */
   readonly settings: Readonly<Record<string, string>>;

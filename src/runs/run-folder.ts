@@ -34,6 +34,8 @@ export interface RunRecord extends Environment {
   readonly hashes: Readonly<Record<string, string>>;
   /** The step at which the run waits to be told whether it goes on, where it does (src/cli/halving.ts). */
   readonly waitsAt?: number | undefined;
+  /** Of a run that failed: whether the user has something to repair first (exit code 2). */
+  readonly isRefused?: boolean | undefined;
   /** How often the run was begun or resumed. */
   readonly attempts: number;
   /** ISO 8601; `started` is that of the first attempt. */
@@ -129,6 +131,7 @@ const recordSchema = z.looseObject({
   unigramEntropy: z.number().nullable(),
   hashes: z.record(z.string(), z.string()),
   waitsAt: z.number().optional(),
+  isRefused: z.boolean().optional(),
   attempts: z.number(),
   started: z.string(),
   finished: z.string().nullable(),

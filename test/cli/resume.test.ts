@@ -69,6 +69,22 @@ test("several indices run in child processes, one that fails stops none, and the
   });
 });
 
+test("of several that are tried again one that the user has to repair is left alone, and its exit code given", async () => {
+  const { command, file } = tiny("[1]");
+  const sweep = "sweep:\n  parameters:\n    data.vocabulary.size: {values: [99000, 500]}\n";
+  writeFileSync(file, readFileSync(file, "utf8").replace(/sweep:[^]*/, sweep));
+  const { experiment, runs } = parsed(await fathom(...command));
+  const [refused, done] = runs.map(({ id }) => join(experiment, "runs", id)) as [string, string];
+  expect(readRun(refused)).toMatchObject({ status: "failed", isRefused: true, attempts: 1 });
+  updateRun(done, { status: "failed", reason: "lightning" });
+  const again = ["run", "--manifest", experiment, "--index", "0,1"];
+  expect((await fathom(...again, "--retry")).code).toBe(2);
+  expect([refused, done].map((dir) => readRun(dir)!.attempts)).toEqual([1, 2]);
+  expect(readRun(done)!.status).toBe("done");
+  expect((await fathom(...again)).code).toBe(2);
+  expect(readRun(refused)!.attempts).toBe(2);
+});
+
 test("options that contradict each other, or that a launcher does not have, are refused", async () => {
   const { command } = tiny("[1]");
   const refused = async (...flags: string[]): Promise<string> => {
