@@ -71,30 +71,38 @@ export function keptOverrides({ path, text }: { path: string; text: string }): s
 
 /** The runs of an experiment; none where nothing was planned. A `UserError` where a line was changed by hand. */
 export function readManifest(experimentDir: string): ManifestEntry[] {
+  return manifestLines(experimentDir).map((line, i) => entryOf(manifestFile(experimentDir), line, i));
+}
+
+/** The lines of a manifest; none where nothing was planned. */
+function manifestLines(experimentDir: string): string[] {
   const file = manifestFile(experimentDir);
   if (!isFile(file)) return [];
-  const damaged = (line: number | undefined, reason: string): UserError =>
-    new UserError(
-      `${file}${line === undefined ? "" : `:${line}`}: expected a planned run as it was frozen, got ${reason}; ` +
-        `restore the file or remove it to plan anew`,
-    );
   const { size } = statSync(file);
-  if (size > maxBytes) throw damaged(undefined, `${size} bytes, more than any has`);
-  const lines = readFileSync(file, "utf8").replace(/\n$/, "").split("\n");
-  return lines.map((line, i) => {
-    let entry: unknown;
-    let hash: string;
-    try {
-      entry = JSON.parse(line);
-      if (!isEntry(entry)) throw new Error("something else");
-      hash = configHash(entry.config);
-    } catch (error) {
-      throw damaged(i + 1, messageOf(error));
-    }
-    if (entry.index !== i) throw damaged(i + 1, `index ${entry.index} on line ${i + 1}`);
-    if (hash !== entry.hash) throw damaged(i + 1, "a configuration that does not match its hash");
-    return entry;
-  });
+  if (size > maxBytes) throw damaged(file, `${size} bytes, more than any has`);
+  return readFileSync(file, "utf8").replace(/\n$/, "").split("\n");
+}
+
+const damaged = (place: string, reason: string): UserError =>
+  new UserError(
+    `${place}: expected a planned run as it was frozen, got ${reason}; restore the file or remove it to plan anew`,
+  );
+
+/** The run on line `i` (from 0) of a manifest. */
+function entryOf(file: string, line: string, i: number): ManifestEntry {
+  const place = `${file}:${i + 1}`;
+  let entry: unknown;
+  let hash: string;
+  try {
+    entry = JSON.parse(line);
+    if (!isEntry(entry)) throw new Error("something else");
+    hash = configHash(entry.config);
+  } catch (error) {
+    throw damaged(place, messageOf(error));
+  }
+  if (entry.index !== i) throw damaged(place, `index ${entry.index} on line ${i + 1}`);
+  if (hash !== entry.hash) throw damaged(place, "a configuration that does not match its hash");
+  return entry;
 }
 
 /** Whether a line has a run's keys, and its configuration the sections that listing it needs. Whole configurations are checked
@@ -112,13 +120,15 @@ const entrySchema = z.object({
 
 /** Runs of a manifest by their indices; a `UserError` where there is none, or its configuration is none. */
 export function manifestEntries(experimentDir: string, indices: readonly (string | number)[]): ManifestEntry[] {
-  const entries = readManifest(experimentDir);
+  // Of a large sweep each run would otherwise read all the others.
+  const lines = manifestLines(experimentDir);
   return indices.map((index) => {
-    const entry = /^\d{1,9}$/.test(String(index)) ? entries[Number(index)] : undefined;
-    if (!entry)
+    const line = /^\d{1,9}$/.test(String(index)) ? lines[Number(index)] : undefined;
+    if (line === undefined)
       throw new UserError(
-        `${manifestFile(experimentDir)}: expected --index from 0 to ${entries.length - 1}, got ${index === "" ? "nothing" : index}`,
+        `${manifestFile(experimentDir)}: expected --index from 0 to ${lines.length - 1}, got ${index === "" ? "nothing" : index}`,
       );
+    const entry = entryOf(manifestFile(experimentDir), line, Number(index));
     const checked = checkResolved(entry.config);
     if (checked.ok) return entry;
     const { path, message } = checked.problems[0]!;
