@@ -18,3 +18,4 @@ export { sweep } from "./sweep.ts";
 export { train } from "./train.ts";
 export { translate } from "./translate.ts";
 export { verify } from "./verify.ts";
+export { worker } from "./worker.ts";

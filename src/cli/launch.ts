@@ -27,6 +27,7 @@ export interface LaunchArguments {
   readonly launcher: string;
   /** The launcher's own options, as `name=value`. */
   readonly option: readonly string[];
+  readonly queue?: string | undefined;
   readonly "fail-fast": boolean;
   readonly "keep-going": boolean;
   readonly "max-runs"?: number | undefined;
@@ -57,7 +58,7 @@ export function launchingOf(args: LaunchArguments): Launching {
   const launcher = lookup("launcher", launchers, args.launcher);
   const jobs = args.jobs ?? (launcher.isHere ? availableParallelism() : Infinity);
   wantsCount("--jobs", jobs);
-  const settings = settingsOf(launcher, args.option);
+  const settings = settingsOf(launcher, [...args.option, ...(args.queue === undefined ? [] : [`queue=${args.queue}`])]);
   return { quiet, json, jobs, launcher, settings, failFast, maxRuns, keepGraphs: args["keep-graphs"] };
 }
 

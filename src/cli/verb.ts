@@ -74,6 +74,11 @@ export const launching = {
     requiresArg: true,
     describe: "name=value of the launcher, may be given again; `fathom list launcher-option` names them",
   },
+  queue: {
+    type: "string",
+    requiresArg: true,
+    describe: "with --launcher queue: its Redis, as `fathom worker --queue`; the same as --option queue=...",
+  },
   "fail-fast": { type: "boolean", default: false, describe: "stop all at the first run that fails" },
   "keep-going": { type: "boolean", default: false, describe: "run all whichever fail, which is so by itself" },
   "max-runs": { type: "number", requiresArg: true, describe: "start at most so many; the rest is left for later" },

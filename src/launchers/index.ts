@@ -2,4 +2,5 @@
 
 export { kubernetes } from "./kubernetes.ts";
 export { local } from "./local.ts";
+export { queue } from "./queue.ts";
 export { slurm } from "./slurm.ts";
