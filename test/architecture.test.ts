@@ -13,6 +13,7 @@ const src = fileURLToPath(new URL("../src", import.meta.url));
 const leaves = [
   "errors.ts",
   "folders.ts",
+  "paired.ts",
   "random.ts",
   "registry.ts",
   "stage.ts",
@@ -93,6 +94,7 @@ const pure = [
   "models",
   "probes",
   "errors.ts",
+  "paired.ts",
   "random.ts",
   "registry.ts",
   "stage.ts",

@@ -11,6 +11,7 @@ import type { Job, Launcher, Outcome, Work } from "../launchers/launcher.ts";
 import { lookup, unknownName } from "../registry.ts";
 import { readExperiment, writeRunsCsv } from "../runs/experiment.ts";
 import type { ManifestEntry } from "../runs/manifest.ts";
+import { codeNotes } from "../runs/origin.ts";
 import { createRunFolder, readRun, runFolder, updateRun } from "../runs/run-folder.ts";
 import type { RunRow } from "../types.ts";
 import { halve, type Halving } from "./halving.ts";
@@ -111,8 +112,12 @@ export async function launchRuns(
   } finally {
     interrupt.dispose();
   }
-  const report = await summarise(experimentDir, interrupt.signal.aborted);
-  const rows = readExperiment(experimentDir).runs.map((r) => r.row);
+  writeRunsCsv(experimentDir);
+  const { runs } = readExperiment(experimentDir);
+  const rows = runs.map(({ row }) => row);
+  const hasResults = rows.some(({ status }) => status === "done" || status === "diverged");
+  const report = hasResults && !interrupt.signal.aborted ? await summarise(experimentDir) : undefined;
+  for (const note of codeNotes(runs.flatMap(({ madeWith }) => madeWith ?? []))) say(note);
   if (json) console.log(JSON.stringify({ experiment: experimentDir, report: report ?? null, runs: rows }, null, 2));
   else if (!quiet) console.log(endText(experimentDir, rows, report));
   return exitCodeOf(outcomes, interrupt.signal.aborted);
@@ -205,11 +210,8 @@ function recordFailure(experimentDir: string, { job, status, reason }: Outcome):
 const reporting = () =>
   Promise.all([import("../plots/load.ts"), import("../plots/render.ts"), import("../report/report.ts")]);
 
-/** Writes runs.csv, and figures and report unless interrupted or without any result; gives the report's path. */
-async function summarise(experimentDir: string, interrupted: boolean): Promise<string | undefined> {
-  writeRunsCsv(experimentDir);
-  const { runs } = readExperiment(experimentDir);
-  if (interrupted || !runs.some(({ row }) => row.status === "done" || row.status === "diverged")) return undefined;
+/** Makes figures and report; gives the path of the latter. */
+async function summarise(experimentDir: string): Promise<string> {
   const [{ loadExperiment }, { renderPlots }, { writeReport }] = await reporting();
   const loaded = loadExperiment(experimentDir);
   await renderPlots(experimentDir, {}, loaded);

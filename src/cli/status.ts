@@ -1,32 +1,25 @@
-// `fathom status`: how far the runs of an experiment are.
+// `fathom status`: the verb; run-status.ts does it.
 
-import { groupBy } from "../statistics.ts";
 import { exitCodes, findFolder, positional, print, verb } from "./verb.ts";
 
 export const status = verb({
   usage: "status <dir>",
-  summary: "how far the runs of an experiment are",
+  summary: "how far the runs of an experiment are, and how long they will take",
   positionals: { dir: positional.experiment },
-  options: {},
-  examples: [["fathom status results/quickstart", "one line a run"]],
-  async run({ dir, out, quiet, json }) {
-    const { readExperiment } = await import("../runs/experiment.ts");
-    const { figure, table } = await import("./table.ts");
-    const { runs } = readExperiment(findFolder(dir, out));
-    const lines = runs.map(({ row, plannedSteps }) => ({ ...row, plannedSteps }));
-    print({ quiet, json }, lines, () => {
-      const rows = lines.map((row) => [
-        row.id,
-        row.status,
-        `${row.steps}/${row.plannedSteps || "?"}`,
-        figure(row.finalTrainLoss),
-        figure(row.finalDevLoss),
-        row.reason,
-      ]);
-      const counts = [...groupBy(lines, (row) => row.status)].map(([s, r]) => `${r.length} ${s}`);
-      const head = ["run", "status", "steps", "train loss", "dev loss", "reason"];
-      return `${table(head, rows)}\n\n${counts.join(", ") || "no runs yet"}`;
-    });
+  options: {
+    watch: { type: "boolean", default: false, describe: "stay, and keep it current, until all runs have ended" },
+    all: { type: "boolean", default: false, describe: "a line a run, be there ever so many" },
+  },
+  examples: [
+    ["fathom status results/quickstart", "one line a run; of many runs those that matter"],
+    ["fathom status results/quickstart --watch", "until all have ended"],
+  ],
+  async run({ dir, out, quiet, json, watch, all }) {
+    const { lookAt, statusText, watchRuns } = await import("./run-status.ts");
+    const folder = findFolder(dir, out);
+    if (watch) return watchRuns(folder, { quiet, json, all });
+    const look = lookAt(folder);
+    print({ quiet, json }, look.statuses, () => statusText(look, all ? Infinity : undefined));
     return exitCodes.done;
   },
 });

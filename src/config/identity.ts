@@ -23,13 +23,14 @@ export function canonicalJson(value: unknown): string {
 export const configHash = (config: RunConfig): string =>
   createHash("sha256").update(canonicalJson(config)).digest("hex").slice(0, 16);
 
-/** `residual=pre-ln_depth=6_seed=1_0a1b2c3d`: the varied values by the last part of their key, the seed, and the hash. */
-export function runId(varied: Varied, config: RunConfig): string {
+/** `residual=pre-ln_depth=6_seed=1_0a1b2c3d`: the varied values by the last part of their key, the seed, and the hash, which whoever
+ *  has it already may give. */
+export function runId(varied: Varied, config: RunConfig, hash = configHash(config)): string {
   const names = shortNames(Object.keys(varied));
   const values = Object.entries(varied).map(([key, value]) => `${names.get(key)!}=${safe(String(value))}`);
   // 255 bytes is the limit of common file systems; a temporary name and the hash must fit as well.
   const readable = [...values, `seed=${config.seed}`].join("_").slice(0, 120);
-  return `${readable}_${configHash(config).slice(0, 8)}`;
+  return `${readable}_${hash.slice(0, 8)}`;
 }
 
 /** Each key by its last part (`kind` says nothing alone: its parent then), whole where that would not be unique. */

@@ -50,7 +50,7 @@ export function checkResolved(input: unknown): Resolved<RunConfig> {
   };
   const finalNorm = valueAt(input, ["model", "finalNorm"]) === true;
   const normless = valueAt(input, ["model", "norm"]) === "none";
-  const schemas = runSchemas({
+  const names: Registries = {
     residual: named("model", "residual").map((member) => ({ ...member, finalNorm, ...(normless && { normless }) })),
     norms: named("model", "norm"),
     probes: named("probes", "record"),
@@ -59,16 +59,23 @@ export function checkResolved(input: unknown): Resolved<RunConfig> {
     readers: named("data", "corpus", "reader"),
     imageSets: [],
     metrics: [...named("metrics", "evaluation"), ...named("metrics", "final")],
-  });
-  return parse(schemas, input, () => []);
+  };
+  const key = JSON.stringify(names);
+  if (latest?.key !== key) latest = { key, schemas: runSchemas(names) };
+  return parse(latest.schemas, input, () => []);
 }
+
+/** The schemas of the configuration that was checked last: making them takes most of the time, and runs of an experiment come in groups
+ *  that name the same. */
+let latest: { readonly key: string; readonly schemas: Schemas } | undefined;
 
 /** Keys whose text is short for a mapping with that `kind`. */
 const kindsInShort = ["engine"];
 
-/** A copy of `data` with `value` at the dotted `key`, mappings made on the way; or the sentence that says why not. */
+/** A copy of `data` with `value` at the dotted `key`, mappings made on the way; or the sentence that says why not. What does not lie on
+ *  the way is not copied: a sweep of 10,000 runs asks for as many. */
 export function withKey(data: unknown, key: string, value: unknown): Resolved<Record<string, unknown>> {
-  const copy = structuredClone(data ?? {}) as Record<string, unknown>;
+  const copy = { ...(data as Record<string, unknown> | null | undefined) };
   const path = key.split(".");
   let node = copy;
   for (const [i, part] of path.slice(0, -1).entries()) {
@@ -81,7 +88,7 @@ export function withKey(data: unknown, key: string, value: unknown): Resolved<Re
       const message = `cannot be set, since ${parent} is ${JSON.stringify(next)} and no mapping; set ${parent} as a whole`;
       return { ok: false, problems: [{ path, message }] };
     }
-    node = next as Record<string, unknown>;
+    node = node[part] = { ...(next as Record<string, unknown>) };
   }
   node[path.at(-1)!] = value;
   return { ok: true, value: copy };

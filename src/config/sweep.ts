@@ -72,7 +72,7 @@ export function expandSweep(base: unknown, sweep: SweepConfig | undefined, resol
       const config = resolved.value;
       const hash = configHash(config);
       if (runs.has(hash)) repeated++;
-      else runs.set(hash, plannedRun(assignment, varied, config));
+      else runs.set(hash, plannedRun(assignment, varied, config, hash));
     }
   if (found.size > 0) {
     const total = assignments.length * seeds.length;
@@ -92,14 +92,19 @@ export function expandSweep(base: unknown, sweep: SweepConfig | undefined, resol
 /** The plan of one resolved configuration by itself. */
 export const singleRun = (config: RunConfig): PlannedRun => plannedRun({}, [], config);
 
-function plannedRun(assignment: Assignment, keys: readonly string[], config: RunConfig): PlannedRun {
+function plannedRun(
+  assignment: Assignment,
+  keys: readonly string[],
+  config: RunConfig,
+  hash = configHash(config),
+): PlannedRun {
   const varied: Varied = Object.fromEntries(
     keys.map((key) => [
       key,
       variedValue(Object.hasOwn(assignment, key) ? assignment[key] : valueAt(config, key.split("."))),
     ]),
   );
-  return { id: runId(varied, config), hash: configHash(config), varied, config };
+  return { id: runId(varied, config, hash), hash, varied, config };
 }
 
 function resolveRun(base: unknown, assignment: Assignment, seed: unknown, resolver: Resolver): Resolved<RunConfig> {

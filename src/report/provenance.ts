@@ -6,6 +6,7 @@ import { configurationsOf } from "../plots/profile.ts";
 import { distinct, extent } from "../statistics.ts";
 import type { Environment } from "../runs/environment.ts";
 import { keptOverrides } from "../runs/manifest.ts";
+import { codeNotes } from "../runs/origin.ts";
 import type { RunRecord } from "../runs/run-folder.ts";
 import { binarizationNote } from "./final-metrics.ts";
 import { html, type Html } from "./html.ts";
@@ -46,18 +47,20 @@ export function provenance(records: readonly RunRecord[]): Html {
           .join(", ") || "not recorded",
     ],
   ];
-  return html`<dl>
-    ${facts.map(([name, of]) => {
-      const values = records.map(of);
-      const different = distinct(values);
-      const items = different.map((value) => {
-        const count = values.filter((other) => other === value).length;
-        return html`<dd>${value}${different.length > 1 ? ` (${count} of ${values.length} runs)` : ""}</dd>`;
-      });
-      return html`<dt>${name}</dt>
-        ${items}`;
-    })}${details(records)}
-  </dl>`;
+  const notes = codeNotes(records).map((note) => html`<p class="note"><strong>${note}</strong></p>`);
+  return html`${notes}
+    <dl>
+      ${facts.map(([name, of]) => {
+        const values = records.map(of);
+        const different = distinct(values);
+        const items = different.map((value) => {
+          const count = values.filter((other) => other === value).length;
+          return html`<dd>${value}${different.length > 1 ? ` (${count} of ${values.length} runs)` : ""}</dd>`;
+        });
+        return html`<dt>${name}</dt>
+          ${items}`;
+      })}${details(records)}
+    </dl>`;
 }
 
 /** Details that differ in every run and stand in the table of runs. */

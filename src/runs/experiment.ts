@@ -6,12 +6,13 @@ import { stringify } from "csv-stringify/sync";
 import type { Varied } from "../config/identity.ts";
 import type { RunConfig } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
-import type { MetricRow, RunRow } from "../types.ts";
+import type { RunRow } from "../types.ts";
+import type { Environment } from "./environment.ts";
 import { isFile, writeWhole } from "./files.ts";
+import { lastMetrics } from "./last-metrics.ts";
 import { seemsHeld } from "./lease.ts";
 import { manifestFile, readManifest, type ManifestEntry } from "./manifest.ts";
 import { isFinished, readConfig, readRun, runFolder } from "./run-folder.ts";
-import { readMetrics } from "./tables.ts";
 import { variedKeys, variedValues } from "./varied.ts";
 
 /** A run of an experiment, started or not. */
@@ -24,6 +25,10 @@ export interface ExperimentRun {
   readonly plannedSteps: number;
   /** What was measured of the test images at the end, by name; of numbers by sample or class the totals alone. */
   readonly finals: Readonly<Record<string, number>>;
+  /** Commit and versions of the attempt that was last begun; absent before the first. */
+  readonly madeWith?: Pick<Environment, "git" | "versions">;
+  /** The step at which it waits to be told whether it goes on. */
+  readonly waitsAt?: number;
 }
 
 /** What an experiment's folder holds. */
@@ -104,28 +109,30 @@ const finalColumns = [
 
 function readRunRow(dir: string, varied: Varied, config: RunConfig): ExperimentRun {
   const record = readRun(dir);
-  const metrics = record ? readMetrics(dir) : [];
-  const losses = (split: MetricRow["split"]): number[] =>
-    metrics.filter((m) => m.split === split && m.name === "loss").map((m) => m.value);
-  const dev = losses("dev");
+  const last = record && lastMetrics(dir, config.model.kind);
   const row: RunRow = {
     id: basename(dir),
     status: statusOf(dir),
     seed: config.seed,
     config: varied,
-    steps: (metrics.findLast((m) => m.split === "train")?.step ?? -1) + 1,
-    seconds: metrics.at(-1)?.seconds ?? 0,
-    finalTrainLoss: losses("train").at(-1) ?? NaN,
-    finalDevLoss: dev.at(-1) ?? NaN,
-    bestDevLoss: finiteMinimum(dev),
+    steps: last?.steps ?? 0,
+    seconds: last?.seconds ?? 0,
+    finalTrainLoss: last?.trainLoss ?? NaN,
+    finalDevLoss: last?.devLoss ?? NaN,
+    bestDevLoss: last?.bestDevLoss ?? NaN,
     unigramEntropy: record?.unigramEntropy ?? NaN,
     engine: record?.engine ?? "",
     reason: record?.reason ?? "",
   };
-  const finals = Object.fromEntries(
-    metrics.filter((m) => m.split === "test" && !m.name.includes("/")).map((m) => [m.name, m.value]),
-  );
-  return { dir, row, config, finals, plannedSteps: record?.steps || (config.train.steps ?? 0) };
+  return {
+    dir,
+    row,
+    config,
+    finals: last?.finals ?? {},
+    plannedSteps: record?.steps || (config.train.steps ?? 0),
+    ...(record && { madeWith: { git: record.git, versions: record.versions } }),
+    ...(record?.waitsAt !== undefined && { waitsAt: record.waitsAt }),
+  };
 }
 
 /** A run's status, judged by what is there: `stale` is begun, not finished, and in nobody's hands. */
@@ -136,8 +143,3 @@ export function statusOf(runDir: string): RunRow["status"] {
   if (seemsHeld(runDir)) return "running";
   return record.status === "failed" ? "failed" : "stale";
 }
-
-const finiteMinimum = (values: readonly number[]): number => {
-  const finite = values.filter(Number.isFinite);
-  return finite.length > 0 ? Math.min(...finite) : NaN;
-};

@@ -6,6 +6,7 @@ import { configHash } from "../config/identity.ts";
 import type { RunConfig } from "../config/schema.ts";
 import { yamlData } from "../config/yaml.ts";
 import { messageOf, UserError } from "../errors.ts";
+import { groupBy } from "../statistics.ts";
 import type { Environment } from "./environment.ts";
 
 const mark = "# made with: ";
@@ -92,3 +93,28 @@ export function differences(there: Omit<Origin, "hash">, here: Omit<Origin, "has
 }
 
 const firstLine = (error: unknown): string => messageOf(error).split("\n")[0]!;
+
+/** What runs were made with that differs among them, a line each for code and versions: `runs were made by different code: 3 runs at
+ *  a1b2c3d, 2 at d4e5f6a (changed since)`. Nothing where they agree. Two that were both changed since a commit pass for the same. */
+export function codeNotes(runs: readonly Pick<Environment, "git" | "versions">[]): string[] {
+  const code = counted(
+    runs.map(({ git }) =>
+      git ? `at ${git.commit.slice(0, 7)}${git.dirty ? " (changed since)" : ""}` : "outside a git repository",
+    ),
+  );
+  const names = [...new Set(runs.flatMap(({ versions }) => Object.keys(versions)))];
+  const versions = names
+    .map((name) => counted(runs.map((run) => `with ${name} ${run.versions[name] ?? "none"}`)))
+    .filter((values) => values.length > 1)
+    .map((values) => values.join(", "));
+  return [
+    ...(code.length > 1 ? [`runs were made by different code: ${code.join(", ")}`] : []),
+    ...(versions.length > 0 ? [`runs were made with different versions: ${versions.join("; ")}`] : []),
+  ];
+}
+
+/** Each different text with the number of times it is there: `3 runs at a`, `2 at b`. */
+const counted = (texts: readonly string[]): string[] =>
+  [...groupBy(texts, (text) => text)].map(([text, same], i) =>
+    i === 0 ? `${same.length} ${same.length === 1 ? "run" : "runs"} ${text}` : `${same.length} ${text}`,
+  );

@@ -17,7 +17,8 @@ import {
 } from "./events.ts";
 import { eventsFile, isFile, layersFile, metricsFile, readingsFile, writeChunksWhole } from "./files.ts";
 
-const metricsHeader = "step,tokens,seconds,split,name,value\n";
+/** The first line of `metrics.csv`. */
+export const metricsHeader = "step,tokens,seconds,split,name,value\n";
 const layersHeader = "step,player,stack,layer,component,parameter,quantity,l2,rms,max,count\n";
 const readingsHeader = "step,player,stack,layer,component,parameter,quantity,value\n";
 
@@ -175,11 +176,15 @@ function records(file: string, header: string): Record<string, string>[] {
     if (!startsWith(file, header)) throw new Error("other columns");
     return parse(readFileSync(file), { columns: true });
   } catch (error) {
-    throw new UserError(
-      `${file}: expected a table as the run wrote it, got ${messageOf(error)}; remove it and run again: it is made anew`,
-    );
+    throw damagedTable(file, messageOf(error));
   }
 }
+
+/** A `UserError` about a run's table that is not as it was written. */
+export const damagedTable = (file: string, reason: string): UserError =>
+  new UserError(
+    `${file}: expected a table as the run wrote it, got ${reason}; remove it and run again: it is made anew`,
+  );
 
 function startsWith(file: string, text: string): boolean {
   if (!isFile(file)) return false;

@@ -127,6 +127,15 @@ test("provenance groups what runs share and tells what differs", () => {
   expect(page).toSatisfy(has("wasm (1 of 8 runs)"));
   expect(page).toSatisfy(has("0123456789abcdef0123456789abcdef01234567, with changes that were not committed"));
   expect(page).toSatisfy(has("ab".repeat(32)));
+  expect(page).not.toContain("different code");
+});
+
+test("runs of different commits are flagged", () => {
+  const records = recordsOf(small).map((record, i) =>
+    i === 0 ? { ...record, git: { commit: "d4e5f6a7b8c9", dirty: false } } : record,
+  );
+  const note = "runs were made by different code: 1 run at d4e5f6a, 7 at 0123456 (changed since)";
+  expect(provenance(records).html).toSatisfy(has(note));
 });
 
 test("a folder's report is written beside its runs; without losses or layers it still says what there is", async () => {

@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { singleRun } from "../../src/config/sweep.ts";
 import { UserError } from "../../src/errors.ts";
 import { versionsAndMachine } from "../../src/runs/environment.ts";
-import { differences, originLine, originOf, parseOrigin } from "../../src/runs/origin.ts";
+import { codeNotes, differences, originLine, originOf, parseOrigin } from "../../src/runs/origin.ts";
 import { createRunFolder, readConfig, readOrigin, readRun, startRun, writeConfig } from "../../src/runs/run-folder.ts";
 import { fathom } from "../cli/capture.ts";
 import { useTemporaryCache } from "../data/temporary-cache.ts";
@@ -41,6 +41,30 @@ describe("differences between where a run was made and here", () => {
   test("engines are not compared where one is not known", () => {
     expect(differences({ ...here, engine: "" }, here)).toEqual([]);
     expect(differences(here, { ...here, engine: "" })).toEqual([]);
+  });
+});
+
+describe("what runs were made with that differs among them", () => {
+  const versions = { fathom: "0.1.0", node: "20.19.0" };
+  const at = (commit: string, dirty = false) => ({ git: { commit, dirty }, versions });
+
+  test("nothing where they agree, or there are none", () => {
+    expect(codeNotes([])).toEqual([]);
+    expect(codeNotes([at("a1b2c3d4"), at("a1b2c3d4")])).toEqual([]);
+  });
+
+  test("commits, changes since and the lack of a repository, each with its number of runs, in one line", () => {
+    const runs = [at("a1b2c3d4"), at("d4e5f6a7", true), at("a1b2c3d4"), { git: null, versions }, at("d4e5f6a7")];
+    expect(codeNotes(runs)).toEqual([
+      "runs were made by different code: 2 runs at a1b2c3d, 1 at d4e5f6a (changed since), 1 outside a git repository, 1 at d4e5f6a",
+    ]);
+  });
+
+  test("versions that differ, in another", () => {
+    const later = { ...at("a1b2c3d4"), versions: { ...versions, node: "22.0.0", abacus: "3" } };
+    expect(codeNotes([at("a1b2c3d4"), later, later])).toEqual([
+      "runs were made with different versions: 1 run with node 20.19.0, 2 with node 22.0.0; 1 run with abacus none, 2 with abacus 3",
+    ]);
   });
 });
 
