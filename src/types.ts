@@ -139,6 +139,7 @@ export interface RunRow {
   readonly seconds: number;
   readonly finalTrainLoss: number;
   readonly finalDevLoss: number;
+  /** NaN while the run is not finished: it would take all of its events. */
   readonly bestDevLoss: number;
   readonly unigramEntropy: number;
   readonly engine: string;
