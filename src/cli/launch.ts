@@ -37,7 +37,8 @@ export interface LaunchArguments {
 
 /** What {@link LaunchArguments} ask for, checked; a `UserError` where they contradict each other. */
 export interface Launching extends Pick<LaunchArguments, "quiet" | "json"> {
-  readonly jobs: number;
+  /** Runs at once; see {@link atOnce} where not given. */
+  readonly jobs: number | undefined;
   readonly launcher: Launcher;
   readonly settings: Readonly<Record<string, string>>;
   readonly failFast: boolean;
@@ -48,17 +49,16 @@ export interface Launching extends Pick<LaunchArguments, "quiet" | "json"> {
 
 /** Checks the options of a verb that launches runs. */
 export function launchingOf(args: LaunchArguments): Launching {
-  const { quiet, json, "max-runs": maxRuns = Infinity, "fail-fast": failFast } = args;
+  const { quiet, json, jobs, "max-runs": maxRuns = Infinity, "fail-fast": failFast } = args;
   const wantsCount = (flag: string, value: number): void => {
     if (value !== Infinity && (!Number.isInteger(value) || value < 1))
       throw new UserError(`expected ${flag} 1 or more, got ${value}`);
   };
+  wantsCount("--jobs", jobs ?? Infinity);
   wantsCount("--max-runs", maxRuns);
   if (failFast && args["keep-going"])
     throw new UserError("expected --fail-fast or --keep-going, got both; --keep-going is what happens without either");
   const launcher = lookup("launcher", launchers, args.launcher);
-  const jobs = args.jobs ?? (launcher.isHere ? availableParallelism() : Infinity);
-  wantsCount("--jobs", jobs);
   const settings = settingsOf(launcher, [...args.option, ...(args.queue === undefined ? [] : [`queue=${args.queue}`])]);
   return { quiet, json, jobs, launcher, settings, failFast, maxRuns, keepGraphs: args["keep-graphs"] };
 }
@@ -160,7 +160,7 @@ export async function launchEntries(
   const view = progressView(quiet || json);
   try {
     return await launcher.launch(work, {
-      jobs,
+      jobs: jobs ?? (launcher.isHere ? atOnce(entries) : Infinity),
       settings,
       failFast,
       signal,
@@ -178,6 +178,10 @@ export async function launchEntries(
     view.stop();
   }
 }
+
+/** As many runs as there are cores for, of the threads that they ask for: the most of them, since any may run beside any. */
+const atOnce = (entries: readonly ManifestEntry[]): number =>
+  Math.max(1, Math.floor(availableParallelism() / Math.max(1, ...entries.map(({ config }) => config.threads))));
 
 /** Throws a `UserError` where a run names an execution provider that cannot work here, or an engine that has no graphs to keep.
  *  Otherwise engines that are missing tell it run by run: in one process TensorFlow's two cannot be asked. Elsewhere a provider may

@@ -63,7 +63,7 @@ export const launching = {
   jobs: {
     type: "number",
     requiresArg: true,
-    describe: "runs at once; here the number of cores if not given, elsewhere as many as may be",
+    describe: "runs at once; if not given here one a core, or fewer of several threads, elsewhere as many as may be",
   },
   launcher: { type: "string", default: "local", requiresArg: true, describe: "`fathom list launcher` names them" },
   option: {
