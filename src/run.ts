@@ -53,7 +53,7 @@ export async function executeRun(
     makeRoom?: ((memory: MemoryEstimate) => Promise<void>) | undefined;
   },
 ): Promise<Outcome> {
-  const programBytes = residentBytes();
+  let programBytes = residentBytes();
   let reached: Progress = { step: 0, steps: 0, loss: NaN, gradientNorm: NaN, stepsPerSecond: NaN, secondsLeft: NaN };
   const data = await loadData(config, (doing) => {
     if (options.signal.aborted) throw new Stopped();
@@ -65,7 +65,12 @@ export async function executeRun(
   if (!data) return { status: "interrupted" };
   const { dataset } = data;
   const stillOurs = (): void => options.lost?.throwIfAborted();
-  const reused = options.reuse ? await reusedFor(networkOf(config, dataset.hashes), restartPeak) : undefined;
+  const reused = options.reuse
+    ? await reusedFor(networkOf(config, dataset.hashes), () => {
+        restartPeak();
+        programBytes = residentBytes(); // with this run's data, which cannot be told from it now
+      })
+    : undefined;
   const memory = await estimateMemory(config, data, programBytes, reused);
   await options.makeRoom?.(memory);
   if (options.signal.aborted) return { status: "interrupted" };

@@ -2,7 +2,7 @@
 // best of the configurations go on to a later one, and so forth. What is decided follows from the dev losses alone, at the same step
 // of every run: neither the number of runs at once nor an interruption changes it.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import type { Varied } from "../config/identity.ts";
@@ -12,7 +12,7 @@ import type { Outcome } from "../launchers/launcher.ts";
 import { isFile, writeWhole } from "../runs/files.ts";
 import { claim } from "../runs/lease.ts";
 import type { ManifestEntry } from "../runs/manifest.ts";
-import { endOf, runFolder, updateRun } from "../runs/run-folder.ts";
+import { endOf, readRun, runFolder, updateRun } from "../runs/run-folder.ts";
 import { readMetrics } from "../runs/tables.ts";
 import { groupBy, mean } from "../statistics.ts";
 import { TryAgainError } from "./verb.ts";
@@ -38,13 +38,22 @@ interface Ranked {
 
 const halvingFile = (experimentDir: string): string => join(experimentDir, "halving.json");
 
-const halvingSchema = z.object({ from: z.int().min(1), factor: z.int().min(2) });
+const halvingSchema = z.object({
+  from: z.int().min(1),
+  factor: z.int().min(2),
+  /** Ids of the runs that are compared. */
+  runs: z.array(z.string()),
+});
+/** Bytes of the file at most: 200 a run, of which a sweep has 100,000, at each of some rungs. */
+const maxBytes = 2 ** 28;
 
-/** The rule by which an experiment was last run; undefined where by none. A `UserError` where its file was changed by hand. */
-export function readHalving(experimentDir: string): Halving | undefined {
+/** The rule by which an experiment was last swept, and the runs that it compares; undefined where by none. A `UserError` where its file
+ *  was changed by hand. */
+export function readHalving(experimentDir: string): z.output<typeof halvingSchema> | undefined {
   const file = halvingFile(experimentDir);
   if (!isFile(file)) return undefined;
   try {
+    if (statSync(file).size > maxBytes) throw new Error("too large");
     return halvingSchema.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch {
     throw new UserError(
@@ -52,6 +61,9 @@ export function readHalving(experimentDir: string): Halving | undefined {
     );
   }
 }
+
+/** Forgets that an experiment was swept with comparisons: it is no longer. Runs that were stopped stay so. */
+export const forgetHalving = (experimentDir: string): void => rmSync(halvingFile(experimentDir), { force: true });
 
 /** Trains the runs of `population` as far as they are compared, stops those that are not among the best, and gives the others.
  *  Where some did not get as far as the comparison (interrupted, in other hands) it ends there, and none goes on. */
@@ -65,8 +77,9 @@ export async function halve(
   }: { launch(entries: readonly ManifestEntry[], until: number): Promise<Outcome[]>; say(line: string): void },
 ): Promise<readonly ManifestEntry[]> {
   const rungs: Rung[] = [];
+  const runs = population.map(({ id }) => id);
   const keep = (): void =>
-    writeWhole(halvingFile(experimentDir), `${JSON.stringify({ from, factor, rungs }, null, 2)}\n`);
+    writeWhole(halvingFile(experimentDir), `${JSON.stringify({ from, factor, runs, rungs }, null, 2)}\n`);
   keep();
   let alive = population;
   const last = Math.max(...population.map(({ config }) => config.train.steps ?? 0));
@@ -101,16 +114,22 @@ function rank(experimentDir: string, entries: readonly ManifestEntry[], step: nu
       devLoss: mean(runs.map(({ id }) => devLossAt(runFolder(experimentDir, id), step))),
     }))
     .sort((a, b) => a.devLoss - b.devLoss || 0); // stable: of equals, and of infinities, the first in the manifest
-  const best = Math.ceil(ranked.length / factor);
+  // Where runs were added since, one that was stopped here may be among the best now. It cannot go on, and takes no place.
+  const places = Math.ceil(ranked.length / factor);
+  const canGoOn = ranked.filter(({ runs }) => runs.every((id) => !isHalved(runFolder(experimentDir, id), step)));
+  const best = new Set(canGoOn.slice(0, places));
   return {
     step,
-    ranked: ranked.map(({ devLoss, ...one }, place) => ({
+    ranked: ranked.map((one) => ({
       ...one,
-      devLoss: Number.isFinite(devLoss) ? devLoss : null,
-      goesOn: place < best,
+      devLoss: Number.isFinite(one.devLoss) ? one.devLoss : null,
+      goesOn: best.has(one),
     })),
   };
 }
+
+/** Whether a run was stopped at this step or before. */
+const isHalved = (runDir: string, step: number): boolean => (readRun(runDir)?.halvedAt ?? Infinity) <= step;
 
 /** The dev loss of a run at a step, its last where it ended before that; infinite where it diverged. */
 function devLossAt(runDir: string, step: number): number {
@@ -135,6 +154,7 @@ async function stop(runDir: string, { step, ranked }: Rung, place: number): Prom
     status: "done",
     steps: step,
     waitsAt: undefined,
+    halvedAt: step,
     reason: `stopped at step ${step} by successive halving: dev loss ${loss}, place ${place + 1} of ${ranked.length}, of which ${goOn} go on`,
     finished: new Date().toISOString(),
   });

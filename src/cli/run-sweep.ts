@@ -16,7 +16,7 @@ import {
 } from "../runs/manifest.ts";
 import { readRun, runFolder } from "../runs/run-folder.ts";
 import type { RunRow } from "../types.ts";
-import { readHalving } from "./halving.ts";
+import { forgetHalving, readHalving } from "./halving.ts";
 import { launchingOf, launchRuns, requireEngines, type LaunchArguments } from "./launch.ts";
 import { experimentFolder } from "./run-one.ts";
 import { table } from "./table.ts";
@@ -50,6 +50,7 @@ export async function runSweep(args: SweepArguments): Promise<number> {
   const asked = plan.entries.filter((entry) => !earlier.has(entry));
   await requireEngines(due, how);
   freezePlan(experimentDir, plan);
+  if (!halving) forgetHalving(experimentDir);
   keepAuthorsFile(experimentDir, readFileSync(file, "utf8"), overrides);
   say(`${experimentDir}: ${decided.length} runs, ${decided.length - due.length} finished, ${due.length} to run`);
   return launchRuns(experimentDir, due, how, halving && { rule: halving, population: asked });
@@ -77,13 +78,15 @@ export async function resumeRuns(
     console.error(
       `${experimentDir}: ${entries.length} runs, ${due.length} ${wanted.length > 0 ? wanted.join(" or ") : "not finished"}`,
     );
-  const rule = readHalving(experimentDir);
-  if (rule && wanted.length > 0)
+  const halving = readHalving(experimentDir);
+  if (halving && wanted.length > 0)
     throw new UserError(
       `--${wanted[0]}: expected without sweep.halving, which this experiment was swept with: its runs are compared at the same steps; ` +
         `leave it out to go on with all`,
     );
-  return launchRuns(experimentDir, due, how, rule && { rule, population: entries });
+  const compared = new Set(halving?.runs);
+  const population = entries.filter(({ id }) => compared.has(id));
+  return launchRuns(experimentDir, due, how, halving && { rule: halving, population });
 }
 
 /** What is to happen to a run, and why. */

@@ -66,8 +66,13 @@ export const run = verb({
       if (process.connected && !interrupt.signal.aborted) await told;
     };
     const interrupt = interruption();
+    const onOrder = ({ type }: Order): void => {
+      if (type === "stop") interrupt.abort();
+    };
     // A run must not outlive the sweep that started it: its channel closes however the parent ends.
-    if (isLaunched) process.once("disconnect", interrupt.abort);
+    if (isLaunched) process.once("disconnect", interrupt.abort).on("message", onOrder);
+    // It may have closed while this process started up.
+    if (isLaunched && !process.connected) interrupt.abort();
     try {
       const result = await runOne(manifest, entry, {
         signal: interrupt.signal,
@@ -87,7 +92,7 @@ export const run = verb({
     } finally {
       view.stop();
       interrupt.dispose();
-      process.off("disconnect", interrupt.abort);
+      process.off("disconnect", interrupt.abort).off("message", onOrder);
     }
   },
 });

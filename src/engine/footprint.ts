@@ -28,6 +28,7 @@ export interface Footprint {
 export function footprint(before = new Map<string, Precompiled>()): Footprint {
   const buffers = new Map<string, number>();
   const compiled = before;
+  for (const [key, { stage }] of before) compiled.set(key, { stage, milliseconds: 0 }); // another run has spent them
   const pool: BufferPool = {
     tensor(purpose, shape, dtype) {
       buffers.set(purpose, Math.max(buffers.get(purpose) ?? 0, bytesOf({ shape, dtype })));

@@ -20,8 +20,9 @@ export type LauncherMessage =
   /** The job is done, all it had to say is written, up to {@link endOfOutput} on both streams, and another may be sent. */
   | { readonly type: "free" };
 
-/** What a launcher sends to a process: the arguments of the next job where it is free, that there is room for a run that waits. */
-export type Order = { readonly type: "job"; readonly args: readonly string[] } | { readonly type: "room" };
+/** What a launcher sends to a process: the arguments of the next job where it is free, that there is room for a run that waits, that it
+ *  is to save and end where the system has no signal for that. */
+export type Order = { readonly type: "job"; readonly args: readonly string[] } | { readonly type: "room" | "stop" };
 
 /** What a run's process will have resident at most, and what it has, bytes. */
 export interface MemoryNeed {
@@ -68,7 +69,7 @@ export function argumentsOf(
 /** How a job ended. */
 export interface Outcome {
   readonly job: Job;
-  /** `done` and `diverged` are results; `waiting`: at the step it was to reach; `busy`: another process works on it; `skipped`: not
+  /** `done` and `diverged` are results; `waiting`: at the step it was to reach; `busy`: another process works on it, or there is no place for it now; `skipped`: not
    *  started; `left`: for somebody else to start, as the launcher was asked. */
   readonly status: "done" | "diverged" | "waiting" | "interrupted" | "failed" | "busy" | "skipped" | "left";
   readonly reason: string;

@@ -18,6 +18,7 @@ import {
   type Outcome,
   type Work,
 } from "./launcher.ts";
+import { endOf, isFinished, runFolder } from "../runs/run-folder.ts";
 import { memoryRoom } from "./room.ts";
 
 export const local: Launcher = {
@@ -80,6 +81,7 @@ export function startChild(
   const child = spawn(process.execPath, argumentsOf(work, [first]), {
     stdio: ["ignore", "pipe", "pipe", "ipc"],
     detached: true,
+    windowsHide: true,
     env: { ...process.env, ...givingBack, [launchedVariable]: "1" },
   });
   const pid = child.pid ?? 0; // none where it could not be started
@@ -112,7 +114,8 @@ export function startChild(
     else if (message.type === "memory") void room.enter(pid, message.memory).then(() => send({ type: "room" }));
     else cameIn("word");
   });
-  const interrupt = (): void => void child.kill("SIGINT");
+  // On Windows a signal would end it at once.
+  const interrupt = (): void => (process.platform === "win32" ? send({ type: "stop" }) : void child.kill("SIGINT"));
   signal.addEventListener("abort", interrupt);
   const onEnd = (code: number | null, endedBy: NodeJS.Signals | null, reason: string): void => {
     hasEnded = true;
@@ -123,7 +126,14 @@ export function startChild(
     else if (result && isOrderly) settle({ job, status: result.status, reason: result.reason, code });
     else if (code === 0) settle({ job, status: "done", reason: "", code });
     else if (isOrderly) settle({ job, status: "interrupted", reason: "interrupted", code });
-    else settle({ job, status: code === 75 ? "busy" : "failed", reason: `${reason}; see ${job.logFile}`, code });
+    else if (code === 75) settle({ job, status: "busy", reason: `${reason}; see ${job.logFile}`, code });
+    else {
+      // Killed after its run was over: what is in the folder counts.
+      const end = isFinished(runFolder(work.experimentDir, job.id), job.hash)
+        ? endOf(runFolder(work.experimentDir, job.id))
+        : undefined;
+      settle({ job, status: end?.status ?? "failed", reason: end?.reason ?? `${reason}; see ${job.logFile}`, code });
+    }
   };
   child.once("error", (error) => onEnd(null, null, error.message));
   child.once("close", (code, endedBy) =>

@@ -5,12 +5,13 @@
 // sweep that was killed finds them.
 
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { assert, messageOf, UserError } from "../errors.ts";
 import { withRoom } from "../folders.ts";
+import { isFile } from "../runs/files.ts";
 import { claim } from "../runs/lease.ts";
 import { readManifest } from "../runs/manifest.ts";
 import { createRunFolder, endOf, isFinished, readRun, runFolder, updateRun } from "../runs/run-folder.ts";
@@ -53,17 +54,19 @@ export const taskSchema = z.strictObject({
   keepGraphs: z.boolean(),
   until: z.number().int().min(0).nullable(),
 });
+/** A job as workers get it. */
 export type Task = z.infer<typeof taskSchema>;
 
 /** What is said of a job that has ended. */
 export const resultSchema = z.strictObject({
   status: z.enum(["done", "diverged", "waiting", "failed", "interrupted"]),
-  reason: z.string(),
+  reason: z.string().max(100_000),
   code: z.number().nullable(),
-  worker: z.string(),
+  worker: z.string().max(1000),
   /** The run's folder, where the worker does not have the sweep's. */
   upload: uploadSchema.optional(),
 });
+/** How a job has ended, as its worker says. */
 export type Result = z.infer<typeof resultSchema>;
 
 /** The run of a task, whichever part of it is asked for: the name of a worker's own folder of it. */
@@ -170,6 +173,13 @@ async function carryThrough(
   const settle = async (jobId: string): Promise<void> => {
     const { task, job } = tasks.get(jobId)!;
     const found = await queue.getJob(jobId);
+    // Another sweep of this experiment may have collected it.
+    const runDir = runFolder(work.experimentDir, job.id);
+    const here = isFinished(runDir, job.hash) ? endOf(runDir) : undefined;
+    if (here && (found === undefined || found.finishedOn !== undefined)) {
+      if (found) await discard(link, found);
+      return end(jobId, { ...here, code: 0 });
+    }
     // A Redis that keeps nothing forgets jobs when it restarts.
     if (!found) return signal.aborted ? stopped(jobId) : add(link, queue, [task]);
     if (found.finishedOn === undefined) {
@@ -274,8 +284,16 @@ function tasksOf({ experimentDir, command, jobs, until }: Work): Task[] {
 function markOf(experimentDir: string): string {
   const file = markFile(experimentDir);
   try {
+    // Written aside and linked: others see all of it or nothing, and the first one stays.
+    const aside = `${file}.${randomBytes(4).toString("hex")}`;
     const text = `${JSON.stringify({ experiment: randomBytes(8).toString("hex") })}\n`;
-    withRoom(file, () => writeFileSync(file, text, { flag: "wx" }));
+    if (!isFile(file))
+      try {
+        withRoom(aside, () => writeFileSync(aside, text, { flag: "wx" }));
+        linkSync(aside, file);
+      } finally {
+        rmSync(aside, { force: true });
+      }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
@@ -290,7 +308,9 @@ function markOf(experimentDir: string): string {
 /** What names a sweep's folder in the queue; undefined where nothing does, or the folder is not here. */
 export function readMark(experimentDir: string): string | undefined {
   try {
-    const text = readFileSync(markFile(experimentDir), "utf8");
+    const file = markFile(experimentDir);
+    if (!isFile(file) || statSync(file).size > 4096) return undefined;
+    const text = readFileSync(file, "utf8");
     return z.object({ experiment: taskSchema.shape.experiment }).safeParse(JSON.parse(text)).data?.experiment;
   } catch {
     return undefined;

@@ -33,6 +33,7 @@ export function redisAddress(given: string, environment: NodeJS.ProcessEnv = pro
   let url: URL;
   try {
     url = new URL(text);
+    decodeURIComponent(url.username);
   } catch {
     throw new UserError(`queue: expected an address such as ${defaultUrl}, got ${hidden(text)}`);
   }
@@ -61,7 +62,8 @@ export function redisAddress(given: string, environment: NodeJS.ProcessEnv = pro
 }
 
 /** An address of which all is left out that may be a password. */
-const hidden = (text: string): string => text.replace(/^([^/]*\/\/)?.*@/s, "$1...@").replace(/[?#].*$/s, "?...");
+const hidden = (text: string): string =>
+  !text.includes("//") ? "something else" : text.replace(/^([^/]*\/\/)?.*@/s, "$1...@").replace(/[?#].*$/s, "?...");
 
 /** What is used of an ioredis client. */
 export interface Redis {

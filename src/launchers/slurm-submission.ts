@@ -37,14 +37,20 @@ export interface SubmittedTask {
 }
 
 /** Flags that would take from fathom what it relies on. */
-const reserved =
-  /^(-[aoWHhVDMQd]|--(array|output|wrap|wait|hold|test-only|parsable|requeue|no-requeue|signal|open-mode|chdir|clusters?|quiet|help|usage|version|dependency|cpus-per-task|partition|time|mem)(=|$))/;
+const reservedNames =
+  "array output wrap wait hold test-only parsable requeue no-requeue signal open-mode chdir clusters quiet help usage version dependency cpus-per-task partition time mem".split(
+    " ",
+  );
+/** sbatch takes the beginning of a flag for the flag. */
+const isReserved = (flag: string): boolean =>
+  /^-[aoWHhVDMQd]/.test(flag) ||
+  (flag.startsWith("--") && reservedNames.some((name) => name.startsWith(flag.slice(2).split("=")[0]!)));
 
 /** Checks the launcher's options; a `UserError` for what cannot be. */
 export function slurmSettings(settings: Readonly<Record<string, string>>): SlurmSettings {
   const extra = (settings["sbatch"] ?? "").split(/\s+/).filter(Boolean);
   for (const flag of extra)
-    if (!/^-[A-Za-z]|^--[a-z]/.test(flag) || reserved.test(flag))
+    if (!/^-[A-Za-z]|^--[a-z]/.test(flag) || isReserved(flag))
       throw new UserError(
         `--option sbatch: expected flags such as --account=NAME --gres=gpu:1, each in one word and none that fathom sets itself, ` +
           `got ${flag}; partition, time, cpus and memory have options of their own`,

@@ -138,7 +138,7 @@ async function watch(
   };
   const watched = [...tasks].map(([task, some]): Watched => ({ task, pending: new Set(some), state: "PENDING" }));
   const submitted = new Set([...tasks.values()].flat());
-  for (const job of jobs) if (!submitted.has(job)) end(job, "skipped", "not submitted", null);
+  for (const job of jobs) if (!submitted.has(job)) end(job, "busy", "not submitted; sweep again", null);
 
   /** Looks at the runs of a task that is under way, or over. */
   const look = (one: Watched): void => {

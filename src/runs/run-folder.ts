@@ -34,6 +34,8 @@ export interface RunRecord extends Environment {
   readonly hashes: Readonly<Record<string, string>>;
   /** The step at which the run waits to be told whether it goes on, where it does (src/cli/halving.ts). */
   readonly waitsAt?: number | undefined;
+  /** The step at which comparison with others stopped a run that is done (src/cli/halving.ts). */
+  readonly halvedAt?: number | undefined;
   /** Of a run that failed: whether the user has something to repair first (exit code 2). */
   readonly isRefused?: boolean | undefined;
   /** How often the run was begun or resumed. */
@@ -131,6 +133,7 @@ const recordSchema = z.looseObject({
   unigramEntropy: z.number().nullable(),
   hashes: z.record(z.string(), z.string()),
   waitsAt: z.number().optional(),
+  halvedAt: z.number().optional(),
   isRefused: z.boolean().optional(),
   attempts: z.number(),
   started: z.string(),

@@ -1,6 +1,6 @@
 // Successive halving with real training in child processes, which run the built program.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -70,6 +70,17 @@ test("at each step the better half of the configurations goes on, with the numbe
     runs.map(({ reason, steps }) => [reason, steps]),
   );
   expect(runs.map(({ id }) => table(id))).toEqual(tables);
+
+  // With more configurations those that were stopped take no place, and a sweep without it is resumed without it.
+  writeFileSync(file, `${debug}sweep:\n${parameters.replace("[0.00001", "[0.001, 0.00001")}  halving: {from: 2}\n`);
+  const grown = await sweep();
+  expect(grown.runs.filter((row) => rateOf(row) === 0.001).map((row) => row.steps)).toEqual([8, 8]);
+  const file_ = join(experiment, "halving.json");
+  const [second] = (JSON.parse(readFileSync(file_, "utf8")) as { rungs: Rung[] }).rungs.slice(1);
+  expect(second!.ranked.map(rateOf)).not.toContain(0.00001);
+  writeFileSync(file, `${debug}sweep:\n${parameters}`);
+  expect((await sweep()).runs.map((row) => row.steps)).toEqual(grown.runs.map((row) => row.steps));
+  expect(existsSync(file_)).toBe(false);
 
   // Without halving.
   writeFileSync(file, debug + "sweep:\n  seeds: [1]\n");

@@ -21,7 +21,7 @@ afterAll(() => rmSync(experiment, { recursive: true, force: true }));
 
 const tiny = ["model.depth=1", "train.steps=2"];
 /** A run as each of these, by its place in the manifest: configs/debug.yaml with some changes. */
-const [FIRST, SECOND, LARGE, IMPOSSIBLE, NEVER] = [0, 1, 2, 3, 4] as const;
+const [FIRST, SECOND, LARGE, IMPOSSIBLE, NEVER, LONG] = [0, 1, 2, 3, 4, 5] as const;
 const registries = await loadRegistries();
 const { entries } = planRuns(
   experiment,
@@ -32,6 +32,7 @@ const { entries } = planRuns(
     ["model.width=256", "model.feedForward=8192", "train.batch.sentences=1", "train.steps=1", "probes.record=[]"],
     ["data.vocabulary.size=99000"], // more than the corpus allows, which shows only in the run itself
     ["seed=3"],
+    ["seed=4", "train.steps=100000"],
   ].flatMap((changes) => loadSweep(debug, [...tiny, ...changes], registries).runs),
 );
 freezePlan(experiment, { entries, added: entries, earlier: [] });
@@ -68,6 +69,7 @@ const metricsOf = (index: number): unknown[] =>
   parse<Record<string, string>>(readFileSync(join(folderOf(index), "metrics.csv"), "utf8"), { columns: true }).map(
     (row) => ({ ...row, seconds: "" }),
   );
+const estimateOf = (index: number): number => readRun(folderOf(index))!.details["estimatedMemoryBytes"] as number;
 const peakOf = (index: number): number => readRun(folderOf(index))!.details["peakMemoryBytes"] as number;
 
 // Elsewhere a process cannot forget what memory it has had, and ends after its run.
@@ -106,6 +108,8 @@ describe.skipIf(!existsSync("/proc/self/clear_refs"))("a process that was launch
     expect(await child.freeOrCode()).toBe(0);
     // 420 MiB and 220 MiB as measured; in a process of its own the latter has 200 MiB.
     expect(peakOf(FIRST)).toBeLessThan(peakOf(LARGE) - 100 * 2 ** 20);
+    // Nor is it thought to need what the larger one has left.
+    expect(estimateOf(FIRST)).toBeLessThan(estimateOf(LARGE) - 100 * 2 ** 20);
   });
 
   test("ends with the code of a run that fails, and takes no more", async () => {
@@ -143,6 +147,13 @@ describe.skipIf(!existsSync("/proc/self/clear_refs"))("a process that was launch
       if (!areGone) process.kill(pid, "SIGKILL");
     }
   });
+});
+
+test("a process whose launcher goes while it starts up makes no run", async () => {
+  const child = start(LONG);
+  child.dismiss();
+  expect(await child.freeOrCode()).toBe(130);
+  expect(readRun(folderOf(LONG))?.status).not.toBe("done");
 });
 
 test("a process that was launched ends with the code of its first run where that fails", async () => {
