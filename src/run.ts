@@ -178,7 +178,8 @@ export async function executeRun(
       },
       progress({ step, loss, gradientNorm }) {
         const stepsPerSecond = ((step - start.step) * 1000) / (performance.now() - began);
-        const secondsLeft = (steps - step) / stepsPerSecond;
+        // The first steps compile.
+        const secondsLeft = step - start.step < 5 ? NaN : (steps - step) / stepsPerSecond;
         reached = { step, steps, loss, gradientNorm, stepsPerSecond, secondsLeft };
         options.onProgress(reached);
       },

@@ -9,7 +9,7 @@ import { UserError } from "../errors.ts";
 import * as launchers from "../launchers/index.ts";
 import type { Job, Launcher, Outcome, Work } from "../launchers/launcher.ts";
 import { lookup, unknownName } from "../registry.ts";
-import { readExperiment, writeRunsCsv } from "../runs/experiment.ts";
+import { readExperiment, statusOf, writeRunsCsv } from "../runs/experiment.ts";
 import type { ManifestEntry } from "../runs/manifest.ts";
 import { codeNotes } from "../runs/origin.ts";
 import { createRunFolder, readRun, runFolder, updateRun } from "../runs/run-folder.ts";
@@ -52,14 +52,17 @@ export function launchingOf(args: LaunchArguments): Launching {
   const { quiet, json, jobs, "max-runs": maxRuns = Infinity, "fail-fast": failFast } = args;
   const wantsCount = (flag: string, value: number): void => {
     if (value !== Infinity && (!Number.isInteger(value) || value < 1))
-      throw new UserError(`expected ${flag} 1 or more, got ${value}`);
+      throw new UserError(`expected ${flag} to be a whole number of 1 or more, got ${value}`);
   };
   wantsCount("--jobs", jobs ?? Infinity);
   wantsCount("--max-runs", maxRuns);
   if (failFast && args["keep-going"])
     throw new UserError("expected --fail-fast or --keep-going, got both; --keep-going is what happens without either");
   const launcher = lookup("launcher", launchers, args.launcher);
+  if (args.queue !== undefined && !launcher.options.some(({ name }) => name === "queue"))
+    throw new UserError(`--queue: expected with --launcher queue, got --launcher ${launcher.name}`);
   const settings = settingsOf(launcher, [...args.option, ...(args.queue === undefined ? [] : [`queue=${args.queue}`])]);
+  launcher.check?.(settings);
   return { quiet, json, jobs, launcher, settings, failFast, maxRuns, keepGraphs: args["keep-graphs"] };
 }
 
@@ -88,10 +91,11 @@ export async function launchRuns(
   halving?: { readonly rule: Halving; readonly population: readonly ManifestEntry[] },
 ): Promise<number> {
   const { quiet, json, maxRuns } = how;
-  if (halving && maxRuns < Infinity)
-    throw new UserError("--max-runs: expected without sweep.halving, which compares all runs at the same steps");
   const say = (text: string): void => void (quiet || json || console.error(text));
-  const chosen = due.slice(0, maxRuns);
+  // Those that another process seems to work on last: they may start nothing.
+  const isHeld = ({ id }: ManifestEntry): boolean =>
+    maxRuns < Infinity && statusOf(runFolder(experimentDir, id)) === "running";
+  const chosen = [...due.filter((entry) => !isHeld(entry)), ...due.filter(isHeld)].slice(0, maxRuns);
   if (chosen.length < due.length) say(`${due.length - chosen.length} of them are left for another time (--max-runs)`);
   // While runs start up, or it would keep one core busy and the others waiting at the end.
   void reporting().catch(() => {}); // said where it is needed
@@ -198,7 +202,9 @@ export async function requireEngines(
 
 /** `<id>: failed: <what the run recorded, or how its process ended>`. */
 function outcomeLine({ job, status, reason }: Outcome, recorded: string): string {
-  const why = status === "failed" && recorded ? `${recorded}; see ${job.logFile}` : reason;
+  const said = status === "failed" && recorded ? recorded : reason;
+  const why =
+    status === "failed" && recorded && !recorded.includes(job.logFile) ? `${recorded}; see ${job.logFile}` : said;
   return `${job.id}: ${status}${why ? `: ${why}` : ""}`;
 }
 
@@ -233,7 +239,9 @@ function endText(experimentDir: string, rows: readonly RunRow[], report: string 
     row.seconds.toFixed(1),
   ]);
   const head = [...keys, "seed", "status", "train loss", "dev loss", "seconds"];
-  const end = report ? `report: ${report}` : "no report: the runs are not finished; the same command goes on with them";
+  const end = report
+    ? `report: ${report}`
+    : `no report: the runs are not finished; \`fathom resume ${experimentDir}\` goes on with them`;
   return `${table(head, lines)}\n\nruns: ${join(experimentDir, "runs.csv")}\n${end}`;
 }
 

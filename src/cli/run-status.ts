@@ -78,16 +78,20 @@ const hasEnded = ({ status }: Pick<RunRow, "status">): boolean => ["done", "dive
 const mostLines = 50;
 
 /** A table of the runs, or where they are more than `lines` of those that matter and of the best configurations; and a summary. */
-export function statusText(look: Look, lines = mostLines): string {
+export function statusText(look: Look, lines = mostLines, width = Infinity): string {
   const { experiment, statuses } = look;
-  const runs = statuses.length > lines ? summedUp(look, lines) : runsTable(statuses);
+  const runs = statuses.length > lines ? summedUp(look, lines, width) : runsTable(statuses, width);
   const made = experiment.runs.flatMap(({ madeWith }) => madeWith ?? []);
   return [runs, "", endLine(look), ...codeNotes(made)].join("\n");
 }
 
-function runsTable(statuses: readonly RunStatus[]): string {
+/** Characters of the columns between a run's name and its reason. */
+const othersWidth = 62;
+
+function runsTable(statuses: readonly RunStatus[], width = Infinity): string {
+  const longest = Math.max(12, width - othersWidth);
   const rows = statuses.map((run) => [
-    run.id,
+    run.id.length > longest ? `${run.id.slice(0, longest - 10)}..${run.id.slice(-8)}` : run.id,
     shownStatus(run),
     `${run.steps}/${run.plannedSteps || "?"}`,
     figure(run.finalTrainLoss),
@@ -115,11 +119,11 @@ function oneLine(reason: string): string {
 const mattering = ["running", "failed", "waiting", "stale", "diverged"];
 
 /** Runs that are shown beside configurations, which get ten lines. */
-function summedUp({ experiment, statuses }: Look, lines: number): string {
+function summedUp({ experiment, statuses }: Look, lines: number, width: number): string {
   const parts: string[] = [];
   const matter = mattering.flatMap((status) => statuses.filter((run) => shownStatus(run) === status));
   const shown = matter.slice(0, Math.max(5, Math.min(20, lines - 20)));
-  if (shown.length > 0) parts.push(runsTable(shown));
+  if (shown.length > 0) parts.push(runsTable(shown, width));
   if (matter.length > shown.length) parts.push(`and ${countsText(matter.slice(shown.length))}; --all shows every run`);
   const finished = compareRuns(experiment.name, experiment.runs).filter(({ finalDevLoss }) => finalDevLoss.n > 0);
   const best = [...finished].sort((a, b) => a.finalDevLoss.mean - b.finalDevLoss.mean).slice(0, 10);
@@ -194,7 +198,11 @@ export async function watchRuns(
       const isOver = look.statuses.every(hasEnded);
       if (isDrawn)
         drawn = draw(
-          statusText(look, all ? Infinity : Math.min(mostLines, (process.stdout.rows ?? mostLines) - 8)),
+          statusText(
+            look,
+            all ? Infinity : Math.min(mostLines, (process.stdout.rows ?? mostLines) - 8),
+            process.stdout.columns ?? 80,
+          ),
           drawn,
         );
       else if (!quiet && (isOver || start - printed.at >= 1000 * betweenLines)) {
@@ -224,8 +232,22 @@ function draw(text: string, drawn: number): number {
     const plain = stripVTControlCharacters(line);
     return plain.length > columns ? plain.slice(0, columns) : line;
   });
+  // What follows the last table is a sentence, of which the end counts most.
+  const last = stripVTControlCharacters(lines.at(-1)!);
+  if (last.length > columns) cut.splice(-1, 1, ...wrapped(last, columns));
   moveCursor(process.stdout, 0, -drawn);
   clearScreenDown(process.stdout);
   process.stdout.write(`${cut.join("\n")}\n`);
-  return lines.length;
+  return cut.length;
+}
+
+/** A sentence in lines of a width. */
+function wrapped(text: string, width: number): string[] {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const longer = lines.at(-1) === "" ? word : `${lines.at(-1)} ${word}`;
+    if (longer.length <= width) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
 }

@@ -17,7 +17,7 @@ import {
 import { readRun, runFolder } from "../runs/run-folder.ts";
 import type { RunRow } from "../types.ts";
 import { forgetHalving, readHalving } from "./halving.ts";
-import { launchingOf, launchRuns, requireEngines, type LaunchArguments } from "./launch.ts";
+import { launchingOf, launchRuns, requireEngines, type LaunchArguments, type Launching } from "./launch.ts";
 import { experimentFolder } from "./run-one.ts";
 import { table } from "./table.ts";
 import { exitCodes } from "./verb.ts";
@@ -37,9 +37,14 @@ export async function runSweep(args: SweepArguments): Promise<number> {
   const how = launchingOf(args);
   const { name, runs, notes, halving } = loadSweep(file, overrides, await loadRegistries());
   const experimentDir = experimentFolder(out, name);
+  if (halving) refuseMaxRuns(how);
   const plan = planRuns(experimentDir, runs);
   const say = (text: string): void => void (quiet || json || console.error(text));
   for (const note of [...notes, ...planNotes(plan, file)]) say(note);
+  if (halving)
+    say(
+      `successive halving from step ${halving.from}: of the configurations one in ${halving.factor} goes on at each comparison`,
+    );
   const decided = decide(experimentDir, plan);
   if (args.plan) {
     console.log(json ? JSON.stringify(decided.map(toJson), null, 2) : planText(decided));
@@ -70,23 +75,34 @@ export async function resumeRuns(
       `${experimentDir}: expected the folder of a sweep (with manifest.jsonl), got ${existsSync(experimentDir) ? "another one" : "none"}; ` +
         `\`fathom sweep CONFIG\` plans one, and \`fathom train\` goes on with a run of its own`,
     );
-  const unfinished: readonly RunRow["status"][] =
-    wanted.length > 0 ? wanted : ["pending", "running", "stale", "failed"];
-  const due = entries.filter(({ id }) => unfinished.includes(statusOf(runFolder(experimentDir, id))));
-  await requireEngines(due, how);
-  if (!how.quiet && !how.json)
-    console.error(
-      `${experimentDir}: ${entries.length} runs, ${due.length} ${wanted.length > 0 ? wanted.join(" or ") : "not finished"}`,
-    );
   const halving = readHalving(experimentDir);
   if (halving && wanted.length > 0)
     throw new UserError(
       `--${wanted[0]}: expected without sweep.halving, which this experiment was swept with: its runs are compared at the same steps; ` +
         `leave it out to go on with all`,
     );
+  if (halving) refuseMaxRuns(how);
+  const unfinished: readonly RunRow["status"][] =
+    wanted.length > 0 ? wanted : ["pending", "running", "stale", "failed"];
+  const due = entries.filter(({ id }) => unfinished.includes(statusOf(runFolder(experimentDir, id))));
+  if (due.length === 0 && wanted.length > 0 && !how.json) {
+    if (!how.quiet)
+      console.log(`${experimentDir}: nothing to do, no run is ${wanted.join(" or ")}; \`fathom status\` shows all`);
+    return exitCodes.done;
+  }
+  await requireEngines(due, how);
+  if (!how.quiet && !how.json)
+    console.error(
+      `${experimentDir}: ${entries.length} runs, ${due.length} ${wanted.length > 0 ? wanted.join(" or ") : "not finished"}`,
+    );
   const compared = new Set(halving?.runs);
   const population = entries.filter(({ id }) => compared.has(id));
   return launchRuns(experimentDir, due, how, halving && { rule: halving, population });
+}
+
+function refuseMaxRuns({ maxRuns }: Pick<Launching, "maxRuns">): void {
+  if (maxRuns < Infinity)
+    throw new UserError("--max-runs: expected without sweep.halving, which compares all runs at the same steps");
 }
 
 /** What is to happen to a run, and why. */

@@ -19,7 +19,13 @@ export const worker = verb({
       requiresArg: true,
       describe: "redis://[user@]host[:port][/database], or rediss://; its password is FATHOM_QUEUE_PASSWORD",
     },
-    jobs: { type: "number", default: availableParallelism(), requiresArg: true, describe: "runs at once" },
+    jobs: {
+      type: "number",
+      default: availableParallelism(),
+      defaultDescription: "one a core",
+      requiresArg: true,
+      describe: "runs at once",
+    },
     apart: {
       type: "boolean",
       default: false,
@@ -29,7 +35,7 @@ export const worker = verb({
   examples: [
     ["fathom worker --queue redis://lab-3:6379", "as many runs at once as this machine has cores"],
     ["fathom worker --queue rediss://me@lab-3 --jobs 2", "two at once, through TLS"],
-    ["fathom sweep c.yaml --launcher queue --option queue=redis://lab-3:6379", "puts runs in the queue"],
+    ["fathom sweep c.yaml --launcher queue --queue redis://lab-3:6379", "puts runs in the queue"],
   ],
   async run({ queue, jobs, apart, out, quiet, json }) {
     if (!Number.isInteger(jobs) || jobs < 1) throw new UserError(`expected --jobs 1 or more, got ${jobs}`);

@@ -104,6 +104,8 @@ export interface Launcher extends Member {
   /** Whether its processes run on this machine, and share its memory. */
   readonly isHere: boolean;
   readonly options: readonly LauncherOption[];
+  /** Throws a `UserError` where settings cannot be, before anything is planned. */
+  check?(settings: LaunchOptions["settings"]): void;
   /** Runs all jobs and gives their outcomes in the order of the jobs. One that fails never stops the others by itself. */
   launch(work: Work, options: LaunchOptions): Promise<Outcome[]>;
 }

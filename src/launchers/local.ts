@@ -126,7 +126,8 @@ export function startChild(
     else if (result && isOrderly) settle({ job, status: result.status, reason: result.reason, code });
     else if (code === 0) settle({ job, status: "done", reason: "", code });
     else if (isOrderly) settle({ job, status: "interrupted", reason: "interrupted", code });
-    else if (code === 75) settle({ job, status: "busy", reason: `${reason}; see ${job.logFile}`, code });
+    else if (code === 75)
+      settle({ job, status: "busy", reason: `another process works on it; see ${job.logFile}`, code });
     else {
       // Killed after its run was over: what is in the folder counts.
       const end = isFinished(runFolder(work.experimentDir, job.id), job.hash)
@@ -137,7 +138,13 @@ export function startChild(
   };
   child.once("error", (error) => onEnd(null, null, error.message));
   child.once("close", (code, endedBy) =>
-    onEnd(code, endedBy, endedBy ? `ended by ${endedBy}` : `ended with exit code ${code}`),
+    onEnd(
+      code,
+      endedBy,
+      endedBy
+        ? `ended by ${endedBy}${endedBy === "SIGKILL" ? " (killed by hand, or by the system for want of memory)" : ""}`
+        : `ended with exit code ${code}`,
+    ),
   );
 
   return {

@@ -100,6 +100,7 @@ export const queue: Launcher = {
         "redis://[user@]host[:port][/database], or rediss://; else FATHOM_QUEUE or this machine's. A password: FATHOM_QUEUE_PASSWORD",
     },
   ],
+  check: (settings) => void redisAddress(settings["queue"] ?? ""),
   async launch(work, options) {
     const address = redisAddress(options.settings["queue"] ?? "");
     if (work.jobs.length === 0) return [];

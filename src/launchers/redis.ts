@@ -2,6 +2,7 @@
 // They are peers that nobody else needs: BullMQ is the queue, ioredis the connection.
 
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { messageOf, UserError } from "../errors.ts";
 
 /** Where Redis is unless the user says so or the environment does. */
@@ -204,16 +205,19 @@ function packages(): { bullmq: BullMq; RedisClient: new (options: object) => Red
   const require = createRequire(import.meta.url);
   const { peerDependencies } = require("../../package.json") as { peerDependencies: Record<string, string> };
   const wanted = ["bullmq", "ioredis"].map((name) => `${name}@${peerDependencies[name]}`).join(" ");
+  // In a clone npm 11 installs no optional peers, even where it is asked for them by name: they have a folder of their own there.
+  const paths = ["../..", "../../peers"].map((folder) => fileURLToPath(new URL(folder, import.meta.url)));
+  const load = (name: string): unknown => require(require.resolve(name, { paths }));
   try {
     return {
-      bullmq: require("bullmq") as BullMq,
-      RedisClient: (require("ioredis") as { Redis: new (options: object) => Redis }).Redis,
+      bullmq: load("bullmq") as BullMq,
+      RedisClient: (load("ioredis") as { Redis: new (options: object) => Redis }).Redis,
     };
   } catch (error) {
     const [reason] = messageOf(error).split("\n");
     throw new UserError(
-      `the queue needs BullMQ and ioredis, which cannot be loaded (${reason}): \`npm install ${wanted}\` beside fathom ` +
-        `(with -g where that is), or \`npm install --prefix DIR ${wanted}\` anywhere and NODE_PATH=DIR/node_modules in the environment`,
+      `the queue needs BullMQ and ioredis, which cannot be loaded (${reason}): \`npm install --prefix peers ${wanted}\` in a clone of fathom, ` +
+        `\`npm install ${wanted}\` where fathom is installed as a package, or --prefix DIR anywhere and NODE_PATH=DIR/node_modules in the environment`,
     );
   }
 }

@@ -34,7 +34,7 @@ export async function sbatch(args: readonly string[]): Promise<string> {
   if (code !== 0 || id === undefined)
     throw new UserError(
       `launcher slurm: expected sbatch to take the job array, got: ${oneLine(stderr || stdout) || `exit code ${code}`}; ` +
-        `what it was asked for is set by --option (\`fathom list launcher\`)`,
+        `what it was asked for is set by --option (\`fathom list launcher-option\`)`,
     );
   return id;
 }

@@ -49,6 +49,7 @@ export const slurm: Launcher = {
     { name: "requeues", value: "20", summary: "how often a task that was told to save has itself queued again" },
     { name: "sbatch", value: "", summary: 'more flags of sbatch, such as "--account=NAME --gres=gpu:1"' },
   ],
+  check: (settings) => void slurmSettings(settings),
   async launch(work, options) {
     const settings = slurmSettings(options.settings);
     if (work.jobs.length === 0) return [];

@@ -106,7 +106,7 @@ test.each([
   [["train", good, "--jobs", "2"], "Unknown argument: jobs"],
   [["train"], "Not enough non-option arguments"],
   [[], "expected a command"],
-  [["sweep", good, "--jobs", "0"], "expected --jobs 1 or more, got 0"],
+  [["sweep", good, "--jobs", "0"], "expected --jobs to be a whole number of 1 or more, got 0"],
   [["sweep", good, "--launcher", "locl"], 'unknown launcher "locl"; did you mean "local"?'],
   [["list", "residuals"], 'unknown kind "residuals"; did you mean "residual"?'],
   [["list", "residual", "deepnrm"], 'unknown residual "deepnrm"; did you mean "deepnorm"?'],

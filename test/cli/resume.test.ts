@@ -93,7 +93,7 @@ test("options that contradict each other, or that a launcher does not have, are 
     return stderr;
   };
   expect(await refused("--fail-fast", "--keep-going")).toContain("expected --fail-fast or --keep-going, got both");
-  expect(await refused("--max-runs", "0")).toContain("expected --max-runs 1 or more, got 0");
+  expect(await refused("--max-runs", "0")).toContain("expected --max-runs to be a whole number of 1 or more, got 0");
   expect(await refused("--option", "partition=long")).toContain("launcher local has none, got partition=long");
   expect(await refused("--option", "partition")).toContain("--option: expected name=value, got partition");
   expect((await fathom("resume", "nowhere")).stderr).toContain("expected the folder of a sweep (with manifest.jsonl)");

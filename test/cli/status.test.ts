@@ -55,7 +55,7 @@ test("what is left is shared by the runs that are running, and takes as long as 
 test("runs that successive halving has stopped are done, those that it keeps wait", async () => {
   const runs = [planned(1), planned(1, 4)];
   const dir = plannedExperiment(runs);
-  writeFileSync(join(dir, "halving.json"), JSON.stringify({ from: 4, factor: 2, rungs: [] }));
+  writeFileSync(join(dir, "halving.json"), JSON.stringify({ from: 4, factor: 2, runs: [], rungs: [] }));
   leave(dir, runs[0]!, 4, {
     status: "done",
     steps: 4,
@@ -159,7 +159,7 @@ test("--watch draws over what it has drawn, cut to the terminal", async () => {
   }
   const first = drawn.slice(0, drawn.indexOf("1 pending"));
   expect(first.split("\n").every((line) => stripVTControlCharacters(line).length <= 60)).toBe(true);
-  expect(drawn).toContain("\u001b[5A\u001b[0J"); // up over the five lines of the first picture, and clear
+  expect(drawn).toContain("\u001b[6A\u001b[0J"); // up over the six lines of the first picture, and clear
   expect(drawn.endsWith("2 done (1 stopped early)\n")).toBe(true);
 });
 
