@@ -126,7 +126,7 @@ test("never more jobs at once than asked for", async () => {
 
 /** A job whose process is free after it, unless its code ends as under way. */
 const served = (id: string, kind: string | undefined, code: string): Job =>
-  job(id, `/* served */ console.log(process.pid, "is ${id}"); console.error("${id} too"); ${code}`, kind);
+  job(id, `/* served */ console.log(process.pid + " is ${id}"); console.error("${id} too"); ${code}`, kind);
 // Output and errors come in any order.
 const processOf = (id: string): string => /^(\d+) is /m.exec(readFileSync(join(folder, `${id}.txt`), "utf8"))![1]!;
 
