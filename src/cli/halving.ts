@@ -10,12 +10,11 @@ import type { SweepConfig } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import type { Outcome } from "../launchers/launcher.ts";
 import { isFile, writeWhole } from "../runs/files.ts";
-import { claim } from "../runs/lease.ts";
 import type { ManifestEntry } from "../runs/manifest.ts";
-import { endOf, readRun, runFolder, updateRun } from "../runs/run-folder.ts";
+import { endOf, isFinished, readRun, runFolder, updateRun } from "../runs/run-folder.ts";
 import { readMetrics } from "../runs/tables.ts";
 import { groupBy, mean } from "../statistics.ts";
-import { TryAgainError } from "./verb.ts";
+import { claimRun } from "./run-one.ts";
 
 /** `sweep.halving`: configurations are compared at the steps from, from x factor, from x factor^2 ..., and the best ceil(n / factor) of
  *  n go on. */
@@ -96,10 +95,10 @@ export async function halve(
     const stopped = new Set(rung.ranked.filter(({ goesOn }) => !goesOn).flatMap(({ runs }) => runs));
     say(`step ${step}: ${rung.ranked.length} configurations, ${rung.ranked.filter((one) => one.goesOn).length} go on`);
     for (const [place, ranked] of rung.ranked.entries())
-      if (!ranked.goesOn) for (const id of ranked.runs) await stop(runFolder(experimentDir, id), rung, place);
+      if (!ranked.goesOn) for (const id of ranked.runs) await stop(runFolder(experimentDir, id), rung, { place, say });
     alive = alive.filter(({ id }) => !stopped.has(id));
   }
-  return alive.filter(({ id }) => !["done", "diverged"].includes(endOf(runFolder(experimentDir, id))?.status ?? ""));
+  return alive.filter(({ id }) => !isFinished(runFolder(experimentDir, id)));
 }
 
 function rank(experimentDir: string, entries: readonly ManifestEntry[], step: number, factor: number): Rung {
@@ -139,11 +138,13 @@ function devLossAt(runDir: string, step: number): number {
 }
 
 /** Ends a run that waits, and says why. */
-async function stop(runDir: string, { step, ranked }: Rung, place: number): Promise<void> {
+async function stop(
+  runDir: string,
+  { step, ranked }: Rung,
+  { place, say }: { place: number; say(line: string): void },
+): Promise<void> {
   if (endOf(runDir, step)?.status !== "waiting") return;
-  const lease = await claim(runDir);
-  if (!lease)
-    throw new TryAgainError(`${runDir}: another process works on this run; wait for it, or stop it and try again`);
+  const lease = await claimRun(runDir, say);
   const { devLoss, runs } = ranked[place]!;
   const goOn = ranked.filter((one) => one.goesOn).length;
   const loss =

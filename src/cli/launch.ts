@@ -116,8 +116,9 @@ export async function launchRuns(
   } finally {
     interrupt.dispose();
   }
-  writeRunsCsv(experimentDir);
-  const { runs } = readExperiment(experimentDir);
+  const experiment = readExperiment(experimentDir);
+  writeRunsCsv(experimentDir, experiment);
+  const { runs } = experiment;
   const rows = runs.map(({ row }) => row);
   const hasResults = rows.some(({ status }) => status === "done" || status === "diverged");
   const report = hasResults && !interrupt.signal.aborted ? await summarise(experimentDir) : undefined;
@@ -202,9 +203,8 @@ export async function requireEngines(
 
 /** `<id>: failed: <what the run recorded, or how its process ended>`. */
 function outcomeLine({ job, status, reason }: Outcome, recorded: string): string {
-  const said = status === "failed" && recorded ? recorded : reason;
-  const why =
-    status === "failed" && recorded && !recorded.includes(job.logFile) ? `${recorded}; see ${job.logFile}` : said;
+  const where = recorded === "" || recorded.includes(job.logFile) ? "" : `; see ${job.logFile}`;
+  const why = `${recorded || reason}${where}`;
   return `${job.id}: ${status}${why ? `: ${why}` : ""}`;
 }
 

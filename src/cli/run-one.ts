@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { RunIdentity } from "../runs/run-folder.ts";
 import * as folder from "../runs/run-folder.ts";
-import { claim } from "../runs/lease.ts";
+import { claim, type Lease } from "../runs/lease.ts";
 import { differences, originOf } from "../runs/origin.ts";
 import { versionsAndMachine } from "../runs/environment.ts";
 import { messageOf, UserError } from "../errors.ts";
@@ -43,18 +43,11 @@ export async function runOne(
   },
 ): Promise<RunResult> {
   const runDir = folder.runFolder(experimentDir, run.id);
-  const waiting = (): RunResult | undefined => {
-    const end = options.afresh ? undefined : folder.endOf(runDir, options.until);
-    return end?.status === "waiting"
-      ? { runDir, status: "waiting", reason: end.reason, finishedBefore: true }
-      : undefined;
-  };
   const finished = (): RunResult | undefined => {
-    if (options.afresh || !folder.isFinished(runDir, run.hash)) return undefined;
-    const { status, reason } = folder.readRun(runDir)!;
-    return { runDir, status: status as "done" | "diverged", reason, finishedBefore: true };
+    const end = options.afresh ? undefined : folder.endFor(runDir, run.hash, options.until);
+    return end && { runDir, ...end, finishedBefore: true };
   };
-  const before = finished() ?? waiting();
+  const before = finished();
   if (before) return before;
   if (!existsSync(runDir)) {
     // Where the engine cannot work here nothing is left behind.
@@ -63,13 +56,7 @@ export async function runOne(
     await requireEngine(engine, { threads, keepGraphs: options.keepGraphs });
   }
   folder.createRunFolder(experimentDir, run.id);
-  const lease = await claim(runDir, undefined, (seconds) =>
-    options.say(`${runDir}: an earlier process left this run unfinished; taken over after ${seconds} s of its silence`),
-  );
-  if (!lease) {
-    const message = `${runDir}: another process works on this run; wait for it, or stop it and try again`;
-    throw new TryAgainError(message);
-  }
+  const lease = await claimRun(runDir, options.say);
   try {
     const meanwhile = finished();
     if (meanwhile) return meanwhile;
@@ -112,6 +99,15 @@ export async function runOne(
   } finally {
     await lease.release();
   }
+}
+
+/** The lease of a run; a `TryAgainError` where another live process has it. */
+export async function claimRun(runDir: string, say: (line: string) => void): Promise<Lease> {
+  const lease = await claim(runDir, undefined, (seconds) =>
+    say(`${runDir}: an earlier process left this run unfinished; taken over after ${seconds} s of its silence`),
+  );
+  if (lease) return lease;
+  throw new TryAgainError(`${runDir}: another process works on this run; wait for it, or stop it and try again`);
 }
 
 /** What ends a run may keep its record from being written, too, as a full disk does: the error itself is what counts. */

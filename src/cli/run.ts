@@ -29,6 +29,7 @@ export const run = verb({
     const { manifestEntries } = await import("../runs/manifest.ts");
     const { interruption, resultLine, runOne } = await import("./run-one.ts");
     const { progressView } = await import("./progress.ts");
+    const { nextOrder } = await import("./orders.ts");
     const entries = manifestEntries(manifest, index.split(","));
     const hashes = hash?.split(",") ?? entries.map((entry) => entry.hash);
     // Two sweeps that plan at once may each write the manifest: the later one decides.
@@ -51,17 +52,7 @@ export const run = verb({
     };
     /** Waits for the launcher's word that there is room, or for the end. */
     const makeRoom = async ({ bytes, residentBytes }: MemoryNeed): Promise<void> => {
-      const told = new Promise<void>((resolve) => {
-        const settle = (order?: Order): void => {
-          if (order && order.type !== "room") return;
-          process.off("message", settle).off("disconnect", settle);
-          interrupt.signal.removeEventListener("abort", onAbort);
-          resolve();
-        };
-        const onAbort = (): void => settle();
-        process.on("message", settle).on("disconnect", settle);
-        interrupt.signal.addEventListener("abort", onAbort);
-      });
+      const told = nextOrder("room", interrupt.signal);
       tell({ type: "memory", memory: { bytes, residentBytes } });
       if (process.connected && !interrupt.signal.aborted) await told;
     };

@@ -1,9 +1,10 @@
 // What a process of fathom does: its command line, and where a launcher has started it those that it is sent afterwards.
 
-import { endOfOutput, launchedVariable, type LauncherMessage, type Order } from "../launchers/launcher.ts";
+import { endOfOutput, launchedVariable, type LauncherMessage } from "../launchers/launcher.ts";
 import { keptBytes } from "../engine/reuse.ts";
 import { residentBytes, restartPeak } from "../runs/cost.ts";
 import { main } from "./main.ts";
+import { nextOrder } from "./orders.ts";
 import { exitCodes } from "./verb.ts";
 
 /** Seconds after which a process has done enough: starting another one takes little beside so long a job, and gives its memory back. */
@@ -20,26 +21,14 @@ export async function serve(argv: readonly string[]): Promise<number> {
     const code = await main(args);
     const isLaunched = process.env[launchedVariable] !== undefined && process.connected;
     if (code !== exitCodes.done || !isLaunched || performance.now() > ends || !isLight()) return code;
-    const next = nextJob();
+    const next = nextOrder("job");
     process.stdout.write(endOfOutput);
     process.stderr.write(endOfOutput);
     process.send!({ type: "free" } satisfies LauncherMessage, undefined, undefined, () => {}); // the launcher may be gone
     const job = await next;
     if (!job) return code;
-    args = job.slice(1); // without the program
+    args = job.args.slice(1); // without the program
   }
-}
-
-/** The arguments of the next job, or undefined where there is none. */
-function nextJob(): Promise<readonly string[] | undefined> {
-  return new Promise((resolve) => {
-    const settle = (order?: Order): void => {
-      if (order && order.type !== "job") return;
-      process.off("message", settle).off("disconnect", settle);
-      resolve(order?.args);
-    };
-    process.on("message", settle).on("disconnect", settle);
-  });
 }
 
 /** Whether a process has little left of its run, what is kept for the next one of the same network aside, and its peak from here on is that

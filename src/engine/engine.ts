@@ -125,8 +125,8 @@ export interface EngineOptions {
   /** What the engine is going to need, where it was laid out before, for the runtime's CPU kernels: buffers are made in that size at
    *  once, so that none is left behind for a larger one, and what was compiled is not compiled again. */
   readonly laidOut?: Pick<Footprint, "buffers" | "compiled"> | undefined;
-  /** Where the sessions of programs that were laid out are taken from and left, for runs of one network that follow each other. */
-  readonly reused?: Pick<Reused, "take" | "keep"> | undefined;
+  /** Gives the sessions of programs that were laid out, for runs of one network that follow each other. */
+  readonly reused?: Pick<Reused, "session"> | undefined;
 }
 
 /** A way to make an engine, and whether it can work on this machine. */

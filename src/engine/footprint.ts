@@ -24,11 +24,10 @@ export interface Footprint {
   add(player: Player, batch: Batch, options: LayoutOptions): Promise<void>;
 }
 
-/** A footprint of nothing. `before`: stages of the same network that were compiled before, to which it adds. */
-export function footprint(before = new Map<string, Precompiled>()): Footprint {
+/** A footprint of nothing. `compiled`: stages of the same network that were compiled before, to which it adds. */
+export function footprint(compiled = new Map<string, Precompiled>()): Footprint {
   const buffers = new Map<string, number>();
-  const compiled = before;
-  for (const [key, { stage }] of before) compiled.set(key, { stage, milliseconds: 0 }); // another run has spent them
+  for (const [key, { stage }] of compiled) compiled.set(key, { stage, milliseconds: 0 }); // another run has spent them
   const pool: BufferPool = {
     tensor(purpose, shape, dtype) {
       buffers.set(purpose, Math.max(buffers.get(purpose) ?? 0, bytesOf({ shape, dtype })));

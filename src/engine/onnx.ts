@@ -84,10 +84,9 @@ function onnxEngine(
       const compiled = before?.stage ?? compileStage(stage, carry, mode, measured, provider, known?.values);
       const session = async (direction: Direction, program: Program): Promise<Session> => {
         onProgram?.(describeProgram(program, { stage, direction, mode, measured, provider }));
-        const idle = before && reused?.take(program);
-        if (idle) return idle;
+        const create = (): Promise<Session> => createSession(program, threads, provider);
         try {
-          return await createSession(program, threads, provider);
+          return await (before && reused ? reused.session(program, create) : create());
         } catch (error) {
           throw await sessionFailure(program, provider, programName(direction, stage, mode), error);
         }
@@ -213,21 +212,10 @@ function onnxEngine(
     }),
     async dispose() {
       // Those that could not be built have said so where they were asked for.
-      const precompiled = new Set([...(laidOut?.compiled.values() ?? [])].map(({ stage }) => stage));
-      const leave = (
-        program: Program | undefined,
-        session: Session | undefined,
-        isReused: boolean,
-      ): void | Promise<void> => {
-        if (program && session && reused && isReused) reused.keep(program, session);
-        else return session?.release();
-      };
       for (const result of await Promise.allSettled(loaded.values()))
         if (result.status === "fulfilled") {
-          const { compiled, forward, backward } = result.value;
-          const isReused = precompiled.has(compiled);
-          await leave(compiled.forward, forward, isReused);
-          await leave(compiled.backward, backward, isReused);
+          await result.value.forward.release();
+          await result.value.backward?.release();
         }
       loaded.clear();
       plans = new WeakMap();

@@ -12,10 +12,8 @@ export interface Reused {
   found?: { readonly program: number; readonly data: number };
   /** Bytes of its sessions, as estimated. */
   bytes: number;
-  /** The idle session of a program, which is no longer idle; undefined where there is none. */
-  take(program: Program): Session | undefined;
-  /** Keeps a session that its engine no longer needs. */
-  keep(program: Program, session: Session): void;
+  /** The idle session of a program, else a new one. When it is released it is idle again. */
+  session(program: Program, create: () => Promise<Session>): Promise<Session>;
 }
 
 let last: { readonly network: string; readonly reused: Reused; readonly idle: Map<Program, Session> } | undefined;
@@ -32,12 +30,11 @@ export async function reusedFor(network: string, onForgotten: () => void): Promi
   const reused: Reused = {
     compiled: new Map(),
     bytes: 0,
-    take(program) {
-      const session = idle.get(program);
+    async session(program, create) {
+      const session = idle.get(program) ?? (await create());
       idle.delete(program);
-      return session;
+      return { ...session, release: () => Promise.resolve(void idle.set(program, session)) };
     },
-    keep: (program, session) => void idle.set(program, session),
   };
   last = { network, reused, idle };
   return reused;

@@ -18,7 +18,7 @@ import {
   type Outcome,
   type Work,
 } from "./launcher.ts";
-import { endOf, isFinished, runFolder } from "../runs/run-folder.ts";
+import { endFor, runFolder } from "../runs/run-folder.ts";
 import { memoryRoom } from "./room.ts";
 
 export const local: Launcher = {
@@ -130,9 +130,7 @@ export function startChild(
       settle({ job, status: "busy", reason: `another process works on it; see ${job.logFile}`, code });
     else {
       // Killed after its run was over: what is in the folder counts.
-      const end = isFinished(runFolder(work.experimentDir, job.id), job.hash)
-        ? endOf(runFolder(work.experimentDir, job.id))
-        : undefined;
+      const end = endFor(runFolder(work.experimentDir, job.id), job.hash);
       settle({ job, status: end?.status ?? "failed", reason: end?.reason ?? `${reason}; see ${job.logFile}`, code });
     }
   };

@@ -9,7 +9,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ensureFolder, writeWhole } from "../runs/files.ts";
 import { freezePlan, type ManifestEntry } from "../runs/manifest.ts";
-import { createRunFolder, endOf, isFinished, readRun, runFolder } from "../runs/run-folder.ts";
+import { createRunFolder, endFor, isFinished, readRun, runFolder } from "../runs/run-folder.ts";
 import type { Progress } from "../types.ts";
 import type { Job, Outcome } from "./launcher.ts";
 import { startChild } from "./local.ts";
@@ -238,9 +238,8 @@ async function makeRun(
 
 /** How a run has ended already, as far as it is asked for; one that failed is tried again. */
 function before(runDir: string, { entry, until }: Task): Pick<Outcome, "status" | "reason" | "code"> | undefined {
-  const end = endOf(runDir, until ?? undefined);
-  if (!end || end.status === "failed" || readRun(runDir)?.hash !== entry.hash) return undefined;
-  return { ...end, code: 0 };
+  const end = endFor(runDir, entry.hash, until ?? undefined);
+  return end && { ...end, code: 0 };
 }
 
 /** What the run itself recorded of its failure says more than how its process ended. */

@@ -14,7 +14,7 @@ import { withRoom } from "../folders.ts";
 import { isFile } from "../runs/files.ts";
 import { claim } from "../runs/lease.ts";
 import { readManifest } from "../runs/manifest.ts";
-import { createRunFolder, endOf, isFinished, readRun, runFolder, updateRun } from "../runs/run-folder.ts";
+import { createRunFolder, endFor, endOf, isFinished, readRun, runFolder, updateRun } from "../runs/run-folder.ts";
 import type { Progress } from "../types.ts";
 import type { Job, Launcher, LaunchOptions, Outcome, Work } from "./launcher.ts";
 import { openLink, redisAddress, type Link, type Queue, type QueuedJob } from "./redis.ts";
@@ -176,7 +176,7 @@ async function carryThrough(
     const found = await queue.getJob(jobId);
     // Another sweep of this experiment may have collected it.
     const runDir = runFolder(work.experimentDir, job.id);
-    const here = isFinished(runDir, job.hash) ? endOf(runDir) : undefined;
+    const here = endFor(runDir, job.hash);
     if (here && (found === undefined || found.finishedOn !== undefined)) {
       if (found) await discard(link, found);
       return end(jobId, { ...here, code: 0 });

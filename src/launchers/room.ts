@@ -1,8 +1,8 @@
 // Who may go on in the memory of this machine: a run is let in where what it still wants is there beside what those let in before
 // it still want. One by itself is always let in, and tells its user if even then it does not fit.
 
-import { readFileSync } from "node:fs";
 import { availableBytes } from "../runs/available.ts";
+import { statusBytes } from "../runs/cost.ts";
 import type { MemoryNeed } from "./launcher.ts";
 
 /** How often those that wait are looked at beside each time that one leaves, milliseconds. */
@@ -15,7 +15,10 @@ interface Guest {
 }
 
 /** Memory that processes share. `available` and `residentOf` look at the machine: bytes there for all, and those a process has. */
-export function memoryRoom(available: () => number = availableBytes, residentOf = residentBytesOf) {
+export function memoryRoom(
+  available: () => number = availableBytes,
+  residentOf: (pid: number) => number | undefined = (pid) => statusBytes("VmRSS", pid),
+) {
   const inside = new Map<number, Guest>();
   const waiting = new Map<Guest, () => void>();
   let timer: NodeJS.Timeout | undefined;
@@ -47,14 +50,4 @@ export function memoryRoom(available: () => number = availableBytes, residentOf 
       look();
     },
   };
-}
-
-/** Resident bytes of a process; undefined where the system does not tell. */
-function residentBytesOf(pid: number): number | undefined {
-  try {
-    const [, kibibytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
-    return kibibytes === undefined ? undefined : 1024 * Number(kibibytes);
-  } catch {
-    return undefined;
-  }
 }

@@ -6,7 +6,7 @@ import { writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isFile } from "../runs/files.ts";
 import { lastProgress } from "../runs/progress.ts";
-import { endOf, readRun, runFolder } from "../runs/run-folder.ts";
+import { endFor, endOf, runFolder, type RunEnd } from "../runs/run-folder.ts";
 import type { Job, Launcher, LaunchOptions, Outcome, Work } from "./launcher.ts";
 import { cancelPending, hasEnded, squeue, tellToEnd, type QueuedTask } from "./slurm-commands.ts";
 import { earlierTasks, slurmSettings, submit, taskState, type SubmittedTask } from "./slurm-submission.ts";
@@ -146,9 +146,9 @@ async function watch(
     const { task, pending, goneSince } = one;
     for (const job of pending) {
       const runDir = runFolder(experimentDir, job.id);
-      const found = endOf(runDir, until);
       // What failed may be tried again for as long as its task goes on, and may have failed before it.
-      if (found && found.status !== "failed" && readRun(runDir)?.hash === job.hash) {
+      const found = endFor(runDir, job.hash, until);
+      if (found) {
         pending.delete(job);
         end(job, found.status, found.reason, 0);
       } else if (goneSince === undefined) {
@@ -237,7 +237,7 @@ async function stop(active: readonly Watched[], told: Set<string>): Promise<void
 function endedWithout(
   { task, state }: Watched,
   { hasBegun, code, isCancelled }: { hasBegun: boolean; code: number | undefined; isCancelled: boolean },
-  found: ReturnType<typeof endOf>,
+  found: RunEnd | undefined,
 ): [status: Outcome["status"], reason: string, code: number | null] {
   const log = `see ${task.logFile}`;
   if (!hasBegun)

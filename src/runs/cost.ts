@@ -36,15 +36,17 @@ export function stepSeconds(metrics: readonly MetricRow[]): number {
  *  begins with what the parent had). Everything of the process counts, so it is a run's own only where the run has a process of its
  *  own, or the process has forgotten what was before it, as in the commands. */
 export function peakMemoryBytes(): number {
-  const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(readStatus())?.[1];
-  return 1024 * Number(kibibytes ?? process.resourceUsage().maxRSS);
+  return statusBytes("VmHWM") ?? process.resourceUsage().maxRSS * 1024;
 }
 
-function readStatus(): string {
+/** Bytes that Linux tells of a process, this one if not another is given (proc(5), status); undefined where there is no such. */
+export function statusBytes(field: "VmHWM" | "VmRSS", pid: number | "self" = "self"): number | undefined {
   try {
-    return readFileSync("/proc/self/status", "utf8");
+    const text = readFileSync(`/proc/${pid}/status`, "utf8");
+    const [, kibibytes] = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(text) ?? [];
+    return kibibytes === undefined ? undefined : 1024 * Number(kibibytes);
   } catch {
-    return "";
+    return undefined;
   }
 }
 

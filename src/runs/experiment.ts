@@ -65,10 +65,12 @@ export function readExperiment(dir: string): Experiment {
   };
 }
 
-/** Writes `runs.csv`: one row a run, the varied keys as columns, what was measured of the test images last, absent values
+/** Writes `runs.csv` of an experiment: one row a run, the varied keys as columns, what was measured of the test images last, absent values
  *  empty. */
-export function writeRunsCsv(experimentDir: string): string {
-  const { varied: keys, runs } = readExperiment(experimentDir);
+export function writeRunsCsv(
+  experimentDir: string,
+  { varied: keys, runs }: Experiment = readExperiment(experimentDir),
+): string {
   const measured = [...new Set(runs.flatMap(({ finals }) => Object.keys(finals)))];
   // A likelihood means nothing without what became of grey values.
   const ofImages = runs.some(({ config }) => "binarization" in config.data);

@@ -5,6 +5,7 @@ import {
   closeSync,
   constants,
   existsSync,
+  fstatSync,
   fsyncSync,
   openSync,
   readdirSync,
@@ -108,6 +109,21 @@ export function* wholeLines(file: string): Generator<string> {
     }
   } finally {
     closeSync(fd);
+  }
+}
+
+/** Bytes of the end of a file that are read at first, and at most: a step of a very deep model leaves megabytes of layer values. */
+const firstBytes = 2 ** 16;
+const mostBytes = 2 ** 24;
+
+/** Ever more of the end of an open file, sixteen times as much each time: for whoever looks for the last of something in it. */
+export function* endsOf(fd: number): Generator<{ readonly bytes: Buffer; readonly isWhole: boolean }> {
+  const { size } = fstatSync(fd);
+  for (let wanted = firstBytes; ; wanted *= 16) {
+    const start = Math.max(0, size - wanted);
+    const buffer = Buffer.alloc(size - start);
+    yield { bytes: buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, start)), isWhole: start === 0 };
+    if (start === 0 || wanted >= mostBytes) return;
   }
 }
 

@@ -1,10 +1,10 @@
 // What a run's metrics come to, without a look at most of them: an experiment has thousands of runs, and each of them thousands of rows.
 
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { parse } from "csv-parse/sync";
 import type { RunConfig } from "../config/schema.ts";
 import type { MetricRow } from "../types.ts";
-import { eventsFile, metricsFile } from "./files.ts";
+import { endsOf, eventsFile, metricsFile } from "./files.ts";
 import { lastProgress } from "./progress.ts";
 import { damagedTable, metricsHeader } from "./tables.ts";
 
@@ -87,22 +87,16 @@ function ofEvents(runDir: string, kind: RunConfig["model"]["kind"]): LastMetrics
   };
 }
 
-/** Bytes of the end of a file that are read at first, and at most. */
-const firstBytes = 2 ** 16;
-const mostBytes = 2 ** 24;
-
 /** The last dev loss of events; undefined where it does not lie within their last 16 MiB. */
 function lastDevLoss(file: string): number | undefined {
   const fd = unlessMissing(() => openSync(file, "r"));
   if (fd === undefined) return undefined;
   try {
-    const { size } = fstatSync(fd);
-    for (let bytes = firstBytes; ; bytes *= 16) {
-      const buffer = Buffer.alloc(Math.min(size, bytes));
-      readSync(fd, buffer, 0, buffer.length, size - buffer.length);
-      const found = devLossIn(buffer);
-      if (found !== undefined || bytes >= size || bytes >= mostBytes) return found;
+    for (const { bytes } of endsOf(fd)) {
+      const found = devLossIn(bytes);
+      if (found !== undefined) return found;
     }
+    return undefined;
   } finally {
     closeSync(fd);
   }

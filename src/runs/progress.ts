@@ -1,19 +1,15 @@
 // How far a run is, as the end of its events tells: for whoever watches runs that other processes make.
 
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { z } from "zod";
 import type { Progress } from "../types.ts";
-import { eventsFile } from "./files.ts";
+import { endsOf, eventsFile } from "./files.ts";
 import { readRun } from "./run-folder.ts";
 
 /** How far a run is, and after how many seconds of training. */
 export interface LastProgress extends Progress {
   readonly seconds: number;
 }
-
-/** Bytes of the end of a file that are read at first, and at most: a step of a very deep model leaves megabytes of layer values. */
-const firstBytes = 2 ** 16;
-const mostBytes = 2 ** 24;
 
 /** What a run's last training step left, from the last lines of its events alone, be there gigabytes before them; of several players
  *  that step last. Rate and time left are means over the whole run, NaN where unknown. Undefined before the first step, and where
@@ -57,25 +53,18 @@ function lastTrainRows(file: string): TrainRows | undefined {
     return undefined; // not begun
   }
   try {
-    const { size } = fstatSync(fd);
-    for (let bytes = firstBytes; ; bytes *= 16) {
-      const found = endOfFile(fd, size, bytes).findLast(
-        (line) => line.startsWith('{"type":"metrics"') && trainRows(line),
-      );
+    for (const { bytes, isWhole } of endsOf(fd)) {
+      const lines = bytes
+        .toString("utf8")
+        .split("\n")
+        .slice(isWhole ? 0 : 1, -1); // those that are whole
+      const found = lines.findLast((line) => line.startsWith('{"type":"metrics"') && trainRows(line));
       if (found !== undefined) return trainRows(found);
-      if (bytes >= size || bytes >= mostBytes) return undefined;
     }
+    return undefined;
   } finally {
     closeSync(fd);
   }
-}
-
-/** The whole lines within the last `bytes` of a file. */
-function endOfFile(fd: number, size: number, bytes: number): string[] {
-  const start = Math.max(0, size - bytes);
-  const buffer = Buffer.alloc(size - start);
-  const lines = buffer.toString("utf8", 0, readSync(fd, buffer, 0, buffer.length, start)).split("\n");
-  return lines.slice(start > 0 ? 1 : 0, -1);
 }
 
 function trainRows(line: string): TrainRows | undefined {

@@ -199,17 +199,30 @@ export function isFinished(runDir: string, hash?: string): boolean {
   return record.id === basename(runDir) && (hash === undefined || record.hash === hash) && hasTables(runDir);
 }
 
+/** How a run has ended, or that it waits where it was to wait. */
+export interface RunEnd<Status = "done" | "diverged" | "failed" | "waiting"> {
+  readonly status: Status;
+  readonly reason: string;
+}
+
 /** How a run stands that a launcher has run as far as step `until` (to its end where that is not given), as its folder tells: it may
  *  have ended, or wait there. Undefined where it is not so far. */
-export function endOf(
-  runDir: string,
-  until = Infinity,
-): { readonly status: "done" | "diverged" | "failed" | "waiting"; readonly reason: string } | undefined {
+export function endOf(runDir: string, until = Infinity): RunEnd | undefined {
   const record = readRun(runDir);
   if (!record) return undefined;
   const { status, reason, waitsAt = -1 } = record;
   if (status === "running") return waitsAt >= until ? { status: "waiting", reason } : undefined;
   return status === "failed" || isFinished(runDir) ? { status, reason } : undefined;
+}
+
+/** As {@link endOf}, of the run of this hash alone, and where trying it again would change nothing: undefined where it failed. */
+export function endFor(
+  runDir: string,
+  hash: string,
+  until?: number,
+): RunEnd<"done" | "diverged" | "waiting"> | undefined {
+  const { status, reason } = endOf(runDir, until) ?? {};
+  return status && status !== "failed" && readRun(runDir)?.hash === hash ? { status, reason: reason! } : undefined;
 }
 
 /** Empties a run's folder, so that the run starts anew: but for its lease, which the caller holds, and `config.yaml`, which may be what

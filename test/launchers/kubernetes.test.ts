@@ -9,6 +9,7 @@ import { expect, test } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
 import { kubernetes } from "../../src/launchers/kubernetes.ts";
+import { launchOptions } from "./options.ts";
 import type { Job, Outcome } from "../../src/launchers/launcher.ts";
 import { fathom } from "../cli/capture.ts";
 
@@ -90,7 +91,6 @@ const jobSchema = z.strictObject({
   }),
 });
 
-const defaults = Object.fromEntries(kubernetes.options.map(({ name, value }) => [name, value]));
 const required = { image: "registry/fathom:1", "volume-claim": "results" };
 
 /** What the launcher writes for `count` runs. */
@@ -105,15 +105,11 @@ async function written(settings: Record<string, string>, { count = 5, name = "My
   const ended: Outcome[] = [];
   const outcomes = await kubernetes.launch(
     { experimentDir, command: ["/here/bin/fathom.js", "run", "--manifest", experimentDir], jobs },
-    {
-      jobs: 2,
-      settings: { ...defaults, ...required, ...settings },
-      failFast: false,
-      signal: new AbortController().signal,
+    launchOptions(kubernetes, {
+      settings: { ...required, ...settings },
       say: (line) => said.push(line),
-      onProgress: () => {},
       onEnd: (outcome) => ended.push(outcome),
-    },
+    }),
   );
   const file = join(experimentDir, "kubernetes.yaml");
   const job = jobSchema.parse(parse(readFileSync(file, "utf8")));

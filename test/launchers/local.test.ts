@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Job, LaunchOptions, Outcome } from "../../src/launchers/launcher.ts";
 import { local } from "../../src/launchers/local.ts";
+import { launchOptions } from "./options.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "fathom-launch-"));
 
@@ -31,16 +32,7 @@ writeFileSync(
   work(process.argv);`,
 );
 
-const options = (more: Partial<LaunchOptions> = {}): LaunchOptions => ({
-  jobs: 2,
-  settings: {},
-  failFast: false,
-  signal: new AbortController().signal,
-  say: () => {},
-  onProgress: () => {},
-  onEnd: () => {},
-  ...more,
-});
+const options = (more: Partial<LaunchOptions> = {}): LaunchOptions => launchOptions(local, more);
 
 const launch = (jobs: readonly Job[], how: LaunchOptions): Promise<Outcome[]> =>
   local.launch({ experimentDir: folder, command: [program], jobs }, how);

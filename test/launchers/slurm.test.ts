@@ -10,19 +10,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Job, LaunchOptions, Outcome, Work } from "../../src/launchers/launcher.ts";
 import { slurm } from "../../src/launchers/slurm.ts";
 import { fathom } from "../cli/capture.ts";
+import { launchOptions } from "./options.ts";
 import { hasSlurm, startCluster, type Cluster } from "./slurm-cluster.ts";
 
-const defaults = Object.fromEntries(slurm.options.map(({ name, value }) => [name, value]));
-const options = (more: Partial<LaunchOptions> = {}): LaunchOptions => ({
-  jobs: 4,
-  settings: defaults,
-  failFast: false,
-  signal: new AbortController().signal,
-  say: () => {},
-  onProgress: () => {},
-  onEnd: () => {},
-  ...more,
-});
+const options = (more: Partial<LaunchOptions> = {}): LaunchOptions => launchOptions(slurm, { jobs: 4, ...more });
 
 describe("without a cluster", () => {
   const work: Work = { experimentDir: "/nowhere", command: [], jobs: [job("a", 0, "/nowhere")] };
@@ -46,7 +37,7 @@ describe("without a cluster", () => {
     ["sbatch", "--array=0-3", "got --array=0-3"],
     ["sbatch", "-o/tmp/x", "got -o/tmp/x"],
   ])("--option %s=%s is refused", async (name, value, message) => {
-    await expect(slurm.launch(work, options({ settings: { ...defaults, [name]: value } }))).rejects.toThrow(message);
+    await expect(slurm.launch(work, options({ settings: { [name]: value } }))).rejects.toThrow(message);
   });
 });
 
@@ -259,7 +250,7 @@ describe.skipIf(!hasSlurm)("on a cluster", () => {
 
   test("what Slurm refuses is told in its words", async () => {
     const work = scripted({ one: "done()" });
-    await expect(slurm.launch(work, options({ settings: { ...defaults, partition: "none'; echo" } }))).rejects.toThrow(
+    await expect(slurm.launch(work, options({ settings: { partition: "none'; echo" } }))).rejects.toThrow(
       /expected sbatch to take the job array, got: .*invalid partition specified: none'; echo/,
     );
   });
