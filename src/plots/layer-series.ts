@@ -44,6 +44,18 @@ export function counts(
 /** For every layer the norm of `quantity` over its rows, sqrt(sum l2^2), by stack (in order of flow) and layer.
  *  `numbered` leaves out embeddings, final norms and output; false gives those alone. */
 export function layerSeries(run: RunData, quantity: Quantity, numbered = true): LayerSeries[] {
+  // Figure after figure asks for the same of rows that may be millions.
+  let known = knownSeries.get(run);
+  if (!known) knownSeries.set(run, (known = new Map()));
+  const key = `${quantity} ${numbered}`;
+  let series = known.get(key);
+  if (!series) known.set(key, (series = seriesOf(run, quantity, numbered)));
+  return series;
+}
+
+const knownSeries = new WeakMap<RunData, Map<string, LayerSeries[]>>();
+
+function seriesOf(run: RunData, quantity: Quantity, numbered: boolean): LayerSeries[] {
   const players = new Set(run.layers.map((row) => row.player));
   const squares = new Map<string, { stack: string; layer: number; byStep: Map<number, number> }>();
   for (const row of run.layers) {

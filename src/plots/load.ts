@@ -2,9 +2,10 @@
 
 import { z } from "zod";
 import { readExperiment, type ExperimentRun } from "../runs/experiment.ts";
+import type { LayerIdentity } from "../runs/events.ts";
 import { readRun } from "../runs/run-folder.ts";
 import { readLatent, readSamples } from "../runs/samples.ts";
-import { readLayers, readMetrics, readReadings } from "../runs/tables.ts";
+import { layerSums, readLayerSums, type LayerGroup, readMetrics, readReadings } from "../runs/tables.ts";
 import type { LayerRow } from "../types.ts";
 import type { ExperimentData, ModelFacts } from "./experiment.ts";
 import { counts, wholeLayer } from "./layer-series.ts";
@@ -27,8 +28,8 @@ export function loadExperiment(experimentDir: string): LoadedExperiment {
       row,
       schedule: config.train.schedule.kind,
       metrics: readMetrics(dir),
-      layers: summed(
-        readLayers(dir, (identity) => identity.quantity !== "activation" && counts(identity, identity.quantity)),
+      layers: readLayerSums(dir, (identity) =>
+        identity.quantity !== "activation" && counts(identity, identity.quantity) ? layerOf(identity) : undefined,
       ),
       readings: readReadings(dir),
       model: modelFacts(dir, config),
@@ -57,23 +58,13 @@ function modelFacts(dir: string, { model, data, train }: ExperimentRun["config"]
 
 /** One row for each step, layer and quantity: l2 and max over the rows, rms from their counts. */
 export function summed(rows: readonly LayerRow[]): LayerRow[] {
-  const groups = new Map<string, { first: LayerRow; squares: number; max: number; count: number }>();
-  for (const row of rows) {
-    const key = `${row.step}/${row.player}/${row.stack}/${row.layer}/${row.quantity}`;
-    const group = groups.get(key);
-    if (!group) groups.set(key, { first: row, squares: row.l2 ** 2, max: row.max, count: row.count });
-    else {
-      group.squares += row.l2 ** 2;
-      group.max = Math.max(group.max, row.max);
-      group.count += row.count;
-    }
-  }
-  return Array.from(groups.values(), ({ first, squares, max, count }) => ({
-    ...first,
-    ...(wholeLayer.has(first.quantity) ? {} : { component: "all", parameter: "all" }),
-    l2: Math.sqrt(squares),
-    rms: Math.sqrt(squares / count),
-    max,
-    count,
-  }));
+  const sums = layerSums();
+  for (const row of rows) sums.add(layerOf(row), row.step, row.l2, row.max);
+  return sums.rows();
 }
+
+/** The group of a row: its layer and quantity. */
+const layerOf = (row: LayerIdentity): LayerGroup => ({
+  name: `${row.player}/${row.stack}/${row.layer}/${row.quantity}`,
+  row: wholeLayer.has(row.quantity) ? row : { ...row, component: "all", parameter: "all" },
+});

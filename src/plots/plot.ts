@@ -4,7 +4,7 @@ import type { TopLevelSpec } from "vega-lite";
 import type { Member } from "../registry.ts";
 import type { Quantity, ReadingQuantity } from "../types.ts";
 import { depthOf, layoutOf, type ExperimentData, type ModelFacts } from "./experiment.ts";
-import { counts } from "./layer-series.ts";
+import { layerSeries } from "./layer-series.ts";
 import { rampCurve, rises } from "./learning-rate-ramp.ts";
 
 /** Rows a plot cannot do without: a quantity of `layers.csv` or of `readings.csv`, the loss of `metrics.csv`, a depth that varies, or a learning
@@ -52,7 +52,7 @@ export function unmet(plot: Plot, data: ExperimentData): string | undefined {
     } else if (
       !data.runs.some(
         (run) =>
-          run.layers.some((row) => row.layer !== "" && counts(row, requirement)) ||
+          layerSeries(run, requirement as Quantity).length > 0 || // none of a reading
           run.readings?.some((row) => row.quantity === requirement),
       )
     ) {

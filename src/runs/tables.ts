@@ -72,6 +72,66 @@ export function readLayers(runDir: string, keep: (identity: LayerIdentity) => bo
   return rows;
 }
 
+/** Which rows become one: those of a name. `row` is what the one is about, with the count of the row that is put in. */
+export interface LayerGroup {
+  readonly name: string;
+  readonly row: LayerIdentity;
+}
+
+/** Layer rows that become one a step for each group, as they come: l2 over all of them, their largest max, rms from their counts. */
+export function layerSums(): {
+  add(group: LayerGroup, step: number, l2: number, max: number): void;
+  rows(): LayerRow[];
+} {
+  // Rows in the making, whose l2 is still its square: there may be millions, so none is made twice.
+  const sums: { -readonly [K in keyof LayerRow]: LayerRow[K] }[] = [];
+  const byStep = new Map<number, Map<string, (typeof sums)[number]>>();
+  return {
+    add({ name, row: { player, stack, layer, component, parameter, quantity, count } }, step, l2, max) {
+      let groups = byStep.get(step);
+      if (!groups) byStep.set(step, (groups = new Map()));
+      const sum = groups.get(name);
+      if (!sum) {
+        const row = { step, player, stack, layer, component, parameter, quantity, l2: l2 ** 2, rms: NaN, max, count };
+        groups.set(name, row);
+        sums.push(row);
+      } else {
+        sum.l2 += l2 ** 2;
+        sum.max = Math.max(sum.max, max);
+        sum.count += count;
+      }
+    },
+    rows() {
+      for (const sum of sums) {
+        sum.rms = Math.sqrt(sum.l2 / sum.count);
+        sum.l2 = Math.sqrt(sum.l2);
+      }
+      return sums;
+    },
+  };
+}
+
+/** A run's layer rows, put together by {@link layerSums} while they are read, since a row of each parameter at each step may be millions.
+ *  `groupOf` says which go together, and is undefined for those that are left out. */
+export function readLayerSums(
+  runDir: string,
+  groupOf: (identity: LayerIdentity) => LayerGroup | undefined,
+): LayerRow[] {
+  const sums = layerSums();
+  if (!isFile(eventsFile(runDir)))
+    for (const row of readLayers(runDir)) {
+      const group = groupOf(row);
+      if (group) sums.add(group, row.step, row.l2, row.max);
+    }
+  else
+    for (const { step, header, values } of rowEvents(runDir, "layers", (all: readonly LayerIdentity[]) =>
+      all.map(groupOf),
+    ))
+      for (const [i, group] of header.derived.entries())
+        if (group) sums.add(group, step, values[2 * i]!, values[2 * i + 1]!);
+  return sums.rows();
+}
+
 /** A run's readings: from its events, else from the table; none where it left none. */
 export function readReadings(runDir: string): ReadingRow[] {
   if (!isFile(eventsFile(runDir)))
