@@ -63,6 +63,23 @@ export function extent(values: readonly number[]): [low: number, high: number] {
 /** `value` to `digits` significant digits: figures need no more, and specifications stay small and equal across machines. */
 export const round = (value: number, digits = 4): number => Number(value.toPrecision(digits));
 
+/** Spearman's rank correlation of paired values: Pearson's of their ranks, ties sharing their mean rank; infinities rank as such. NaN for fewer
+ *  than three pairs, or where one side is all the same. */
+export function rankCorrelation(xs: readonly number[], ys: readonly number[]): number {
+  if (xs.length < 3) return NaN;
+  const [a, b] = [ranks(xs), ranks(ys)];
+  const centre = (xs.length + 1) / 2;
+  const product = (us: readonly number[], vs: readonly number[]): number =>
+    us.reduce((sum, u, i) => sum + (u - centre) * (vs[i]! - centre), 0);
+  return product(a, b) / Math.sqrt(product(a, a) * product(b, b));
+}
+
+/** Ranks from 1, ties sharing their mean. */
+function ranks(values: readonly number[]): number[] {
+  const sorted = [...values].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  return values.map((value) => (sorted.indexOf(value) + sorted.lastIndexOf(value)) / 2 + 1);
+}
+
 /** At most `limit` of the indices 0 .. n-1, evenly spread, the first and the last among them. */
 export function thinned(n: number, limit: number): number[] {
   if (n <= limit) return Array.from({ length: n }, (_, i) => i);

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { groupBy, logMedian, median, runningMedian, spreadOf } from "../src/statistics.ts";
+import { groupBy, logMedian, median, rankCorrelation, runningMedian, spreadOf } from "../src/statistics.ts";
 
 test("a spread is of the finite values, with the sample standard deviation", () => {
   expect(spreadOf([1, NaN, 3, Infinity])).toEqual({ mean: 2, sd: Math.SQRT2, n: 2 });
@@ -30,4 +30,12 @@ test("a running median keeps an edge, drops an outlier, and looks over fewer nei
   expect(runningMedian([3, 1, 2], 5)).toEqual([2, 2, 2]);
   const values = Array.from({ length: 60 }, (_, i) => (i * 37) % 11); // with repeated values
   expect(runningMedian(values, 4)).toEqual(values.map((_, i) => median(values.slice(Math.max(0, i - 4), i + 5))));
+});
+
+test("Spearman's rank correlation is Pearson's of the ranks, ties and infinities included", () => {
+  // numpy.corrcoef of the ranks [1, 2.5, 2.5, 4, 6, 5] and [2, 1, 4, 3, 6, 5].
+  expect(rankCorrelation([1, 2, 2, 3, 5, 4], [2, 1, 4, 3, Infinity, 5])).toBeCloseTo(0.8116794499134279, 12);
+  expect(rankCorrelation([1, 2, 3], [10, 20, 15])).toBeCloseTo(0.5, 12);
+  expect(rankCorrelation([1, 2, 3], [3, 3, 3])).toBeNaN();
+  expect(rankCorrelation([1, 2], [1, 2])).toBeNaN();
 });

@@ -15,6 +15,7 @@ export { gradientByDepth } from "./gradient-by-depth.ts";
 export { gradientByLayer } from "./gradient-by-layer.ts";
 export { gradientCoherence } from "./gradient-coherence.ts";
 export { gradientHeatmap } from "./gradient-heatmap.ts";
+export { initAndOutcome } from "./init-and-outcome.ts";
 export { klByDimension } from "./kl-by-dimension.ts";
 export { latentScatter } from "./latent-scatter.ts";
 export { latentTraversal } from "./latent-traversal.ts";
