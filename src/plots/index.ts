@@ -21,6 +21,7 @@ export { latentScatter } from "./latent-scatter.ts";
 export { latentTraversal } from "./latent-traversal.ts";
 export { learningRateLimit } from "./learning-rate-limit.ts";
 export { likelihoodEstimates } from "./likelihood-estimates.ts";
+export { lossByDepth } from "./loss-by-depth.ts";
 export { lossCurves } from "./loss-curves.ts";
 export { modelUpdate } from "./model-update.ts";
 export { noiseScale } from "./noise-scale.ts";

@@ -113,7 +113,11 @@ function title(data: ExperimentData): string {
       : strongest < 0.6
         ? "How uneven the gradient's profile is at the first step says something, not much, about how training ends"
         : "How uneven the gradient's profile is at the first step goes with how training ends";
-  return `${words}: rank correlation ${known.map(({ panel, rho }) => `${signed(rho)} (${panel})`).join(", ")}`;
+  const [low, high] = [...known]
+    .sort((a, b) => a.rho - b.rho)
+    .flatMap((one, i, all) => (i === 0 || i === all.length - 1 ? [one] : []));
+  const named = ({ panel, rho }: { panel: string; rho: number }): string => `${signed(rho)} (${panel})`;
+  return `${words}: rank correlation ${high ? `from ${named(low!)} to ${named(high)}` : named(low!)}`;
 }
 
 function spec(data: ExperimentData): TopLevelSpec {
@@ -136,11 +140,11 @@ function spec(data: ExperimentData): TopLevelSpec {
       panel,
       name: point.name,
       outcome: point.outcome,
-      ratio: round(point.ratio),
+      ratio: point.ratio,
       // A diverged network has no loss: it stands at the upper edge.
-      value: round(Number.isFinite(point.value) ? point.value : top, 6),
-      low: point.outcome === "diverged" || !Number.isFinite(point.low) ? null : round(point.low, 6),
-      high: point.outcome === "diverged" || !Number.isFinite(point.high) ? null : round(point.high, 6),
+      value: Number.isFinite(point.value) ? point.value : top,
+      low: point.outcome === "diverged" || !Number.isFinite(point.low) ? null : point.low,
+      high: point.outcome === "diverged" || !Number.isFinite(point.high) ? null : point.high,
       seeds: point.seeds,
     })),
   );
@@ -183,12 +187,14 @@ function spec(data: ExperimentData): TopLevelSpec {
       height: 210,
       layer: [
         {
+          transform: [{ aggregate: [{ op: "count", as: "marks" }], groupby: ["panel"] }], // one rule a panel, not one a mark
           mark: { type: "rule", color: "currentColor", opacity: 0.35 },
           encoding: { x: { datum: 1, type: "quantitative" } },
         },
         ...(Number.isFinite(line)
           ? [
               {
+                transform: [{ aggregate: [{ op: "count", as: "marks" }], groupby: ["panel"] }],
                 mark: { type: "rule", strokeDash: [6, 4], color: "currentColor", opacity: 0.7 },
                 encoding: { y: { datum: line, type: "quantitative" } },
               },
