@@ -5,7 +5,7 @@ import type { Plot } from "./plot.ts";
 import { firstOverLast, type Configuration } from "./profile.ts";
 import { frame, hiddenNote, logAxis, power } from "./style.ts";
 import { finalLoss, outcomeOf } from "./verdict.ts";
-import { distinct, extent, groupBy, median, rankCorrelation, round } from "../statistics.ts";
+import { distinct, extent, groupBy, median, rankCorrelation } from "../statistics.ts";
 
 /** Configurations below which a correlation says nothing. */
 const fewest = 8;
@@ -100,6 +100,29 @@ const correlationOf = (points: readonly Point[]): number =>
 const panelsOf = (points: readonly Point[]): Map<string, Point[]> =>
   groupBy(points, ({ stack, quantity }) => `${stack}, ${quantity}`);
 
+/** First over last below which a profile counts as vanishing towards the first layer, and its inverse, above which as growing. */
+const level = 0.5;
+
+/** `encoder, parameter gradient: 2 of 3 below 0.5, 1 of 20 between, 0 of 4 above 2`: how many configurations do not learn, by profile. */
+function failuresIn([panel, points]: readonly [string, readonly Point[]]): string {
+  const parts = (
+    [
+      [`below ${level}`, ({ ratio }) => ratio < level],
+      ["between", ({ ratio }) => ratio >= level && ratio <= 1 / level],
+      [`above ${1 / level}`, ({ ratio }) => ratio > 1 / level],
+    ] as readonly [string, (point: Point) => boolean][]
+  ).flatMap(([words, within]) => {
+    const own = points.filter(within);
+    const failed = own.filter(({ outcome }) => outcome === "diverged" || outcome === "does not pass the line").length;
+    return own.length > 0 ? [`${failed} of ${own.length} ${words}`] : [];
+  });
+  return `${panel}: ${parts.join(", ")}`;
+}
+
+/** Ratios beyond this, or its inverse, stand at the edge: one that overflows would press all others together. */
+const farthest = 100;
+const withinReach = (ratio: number): number => Math.min(farthest, Math.max(1 / farthest, ratio));
+
 const signed = (value: number): string => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
 function title(data: ExperimentData): string {
@@ -123,7 +146,7 @@ function title(data: ExperimentData): string {
 function spec(data: ExperimentData): TopLevelSpec {
   const { points, silent } = pointsOf(data);
   const panels = panelsOf(points);
-  const drawn = points.map(({ value }) => value).filter(Number.isFinite);
+  const drawn = points.flatMap(({ value, low, high }) => [value, low, high]).filter(Number.isFinite);
   const line = areAll(data, "gan")
     ? NaN
     : median(data.runs.map(({ row }) => row.unigramEntropy).filter(Number.isFinite));
@@ -131,7 +154,7 @@ function spec(data: ExperimentData): TopLevelSpec {
   const room = high > low ? 0.08 * (high - low) : 1;
   const top = high + room;
   const x = logAxis(
-    points.map(({ ratio }) => ratio),
+    points.map(({ ratio }) => withinReach(ratio)),
     [1],
   );
   const unit = areAll(data, "gan") ? "Fréchet distance at the end" : `dev loss at the end (${lossWords(data).unit})`;
@@ -141,6 +164,7 @@ function spec(data: ExperimentData): TopLevelSpec {
       name: point.name,
       outcome: point.outcome,
       ratio: point.ratio,
+      at: withinReach(point.ratio),
       // A diverged network has no loss: it stands at the upper edge.
       value: Number.isFinite(point.value) ? point.value : top,
       low: point.outcome === "diverged" || !Number.isFinite(point.low) ? null : point.low,
@@ -152,7 +176,7 @@ function spec(data: ExperimentData): TopLevelSpec {
   const scale = (look: "color" | "shape"): object => ({ domain: there, range: there.map((one) => looks[one][look]) });
   const legend = { title: null, orient: "top", symbolOpacity: 1, labelLimit: 0 };
   const xEncoding = {
-    field: "ratio",
+    field: "at",
     type: "quantitative",
     title: "gradient norm at the first step, first layer / last",
     scale: { type: "log", domain: x.domain, nice: false },
@@ -169,6 +193,12 @@ function spec(data: ExperimentData): TopLevelSpec {
   const notes = [
     `One mark a configuration (median over seeds; bars: smallest to largest), ${distinct(points.map(({ name }) => name)).length} in all.`,
     `Rank correlations (Spearman) of |log(first / last)| with the end: ${[...panels].map(([panel, own]) => `${panel} ${signed(correlationOf(own))} over ${own.length}`).join("; ")}.`,
+    ...(points.some(({ outcome }) => outcome === "learns")
+      ? [`Do not learn, by first / last: ${[...panels].map(failuresIn).join("; ")}.`]
+      : []),
+    ...(points.some(({ ratio }) => withinReach(ratio) !== ratio)
+      ? [`Beyond a ratio of ${farthest}, or below its inverse, marks stand at the edge.`]
+      : []),
     ...(silent.length > 0
       ? [
           `Without a ratio, since their first layers get no gradient at the first step: ${silent.slice(0, 6).join("; ")}${silent.length > 6 ? ` and ${silent.length - 6} more` : ""}.`,
@@ -202,7 +232,7 @@ function spec(data: ExperimentData): TopLevelSpec {
           : []),
         {
           transform: [{ filter: "isValid(datum.low) && datum.high > datum.low" }],
-          mark: { type: "rule", strokeWidth: 1.2, opacity: 0.6 },
+          mark: { type: "rule", strokeWidth: 1.2, opacity: 0.6, clip: true },
           encoding: { x: xEncoding, y: y("low"), y2: { field: "high" }, color },
         },
         {

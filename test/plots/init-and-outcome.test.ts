@@ -97,3 +97,20 @@ test("fewer than eight configurations that have ended say nothing, and the reaso
 test("it is drawn without a warning", async () => {
   await expect(svgOf("init-and-outcome", initAndOutcome.spec(data))).resolves.toContain("<svg");
 });
+
+test("the notes count who does not learn by profile, and what is out of reach stands at the edge", () => {
+  const far = {
+    ...data,
+    runs: data.runs.map((run) =>
+      run.row.config["model.depth"] === 12
+        ? { ...run, layers: run.layers.map((row) => (row.layer === 0 ? { ...row, l2: row.l2 * 1e6 } : row)) }
+        : run,
+    ),
+  };
+  const notes = JSON.stringify(initAndOutcome.spec(far).title);
+  expect(notes).toMatch(/Do not learn, by first \/ last: encoder, parameter gradient: .* of .* above 2/);
+  expect(notes).toContain("marks stand at the edge");
+  const { values } = initAndOutcome.spec(far).data as unknown as { values: { ratio: number; at: number }[] };
+  expect(Math.max(...values.map(({ at }) => at))).toBe(100);
+  expect(Math.max(...values.map(({ ratio }) => ratio))).toBeGreaterThan(1e4);
+});
