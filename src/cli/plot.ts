@@ -4,7 +4,7 @@ import { exitCodes, findFolder, positional, print, verb } from "./verb.ts";
 
 export const plot = verb({
   usage: "plot <dir>",
-  summary: "figures of an experiment: Vega-Lite JSON, SVG, PNG",
+  summary: "figures of an experiment: Vega-Lite JSON, SVG, PNG, the numbers as CSV, PDF and LaTeX",
   positionals: { dir: positional.experiment },
   options: {
     plot: {
@@ -14,16 +14,33 @@ export const plot = verb({
       requiresArg: true,
       describe: "draw this one only (repeat for several); `fathom list plot` names them",
     },
-    format: { type: "string", default: "json,svg,png", requiresArg: true, describe: "of json, svg, png, by commas" },
+    format: {
+      type: "string",
+      requiresArg: true,
+      describe:
+        "of json, svg, png, csv, pdf, tex, by commas; json,svg,png,csv if not given, for a paper pdf,tex,svg,csv",
+    },
+    style: {
+      type: "string",
+      default: "screen",
+      requiresArg: true,
+      describe:
+        "screen; dark for slides, into plots/dark; paper for one column of a paper, 3.35 inches, into plots/paper",
+    },
   },
   examples: [
     ["fathom plot results/quickstart", "all figures in all formats"],
     ["fathom plot results/quickstart --plot loss-curves --format svg", "one figure in one format"],
+    ["fathom plot results/quickstart --style paper", "all figures one column wide, each with a LaTeX float"],
   ],
-  async run({ dir, plot: plots, format, out, quiet, json }) {
-    const { parseFormats, renderPlots } = await import("../plots/render.ts");
+  async run({ dir, plot: plots, format, style, out, quiet, json }) {
+    const [{ parseFormats, renderPlots }, { parseStyle }] = await Promise.all([
+      import("../plots/render.ts"),
+      import("../plots/styles.ts"),
+    ]);
     const written = await renderPlots(findFolder(dir, out), {
-      formats: parseFormats(format),
+      style: parseStyle(style),
+      ...(format !== undefined && { formats: parseFormats(format) }),
       ...(plots ? { plots } : {}),
       onSkip: (name, reason) => {
         if (!quiet && !json) console.error(`${name} left out: ${reason}`);

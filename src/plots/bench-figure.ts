@@ -1,7 +1,7 @@
 // The figure of `fathom bench`: what fathom needs in parts of what each peer needs.
 
 import type { TopLevelSpec } from "vega-lite";
-import { distinct, extent, round } from "../statistics.ts";
+import { distinct, extent } from "../statistics.ts";
 import { frame, lineLegend, lineScales } from "./style.ts";
 
 /** A comparison with one peer. */
@@ -46,18 +46,12 @@ export function benchFigure(ratios: readonly BenchRatio[], conditions: string): 
   const color = { field: "peer", type: "nominal", scale: scales.color, legend };
   const shape = { field: "peer", type: "nominal", scale: scales.shape, legend };
   const tooltip = ["work", "peer", "median", "min", "max"].map((field) => ({ field }));
-  const values = ratios.map(({ median, min, max, ...rest }) => ({
-    ...rest,
-    median: round(median),
-    min: round(min),
-    max: round(max),
-  }));
   const aimed = distinct(
-    values.flatMap(({ work, target }) => (target === undefined ? [] : [JSON.stringify({ work, target })])),
+    ratios.flatMap(({ work, target }) => (target === undefined ? [] : [JSON.stringify({ work, target })])),
   );
   return {
     ...frame(title, notes, 95),
-    data: { values },
+    data: { values: ratios },
     width: 560,
     // A step a row would contradict the stroke of a target, which has no place within its row.
     height: works.length * Math.max(18, 10 * peers.length),

@@ -204,9 +204,9 @@ function rowsOf(points: readonly CheckPoint[], isLog: boolean): Row[] {
       panel,
       kind: seed === undefined ? "predicted" : "measured",
       x,
-      value: round(isLog ? logMedian(values) : median(values), 6),
-      low: round(low, 6),
-      high: round(high, 6),
+      value: isLog ? logMedian(values) : median(values),
+      low,
+      high,
       seeds: distinct(group.map((point) => point.seed)).length,
     };
   });

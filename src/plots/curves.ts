@@ -1,6 +1,6 @@
 // Curves of a metric over steps: a configuration's sound runs together, diverged ones each for itself.
 
-import { distinct, extent, median, round, smoothed, thinned } from "../statistics.ts";
+import { distinct, extent, median, smoothed, thinned } from "../statistics.ts";
 import type { RunData } from "./experiment.ts";
 
 /** Points drawn a curve; what lies between them is smoothed over, not skipped. */
@@ -53,9 +53,9 @@ export function curvesOf(
       kind,
       seed,
       step: kept,
-      value: values.map((all) => round(median(all))),
-      low: values.map((all) => round(extent(all)[0])),
-      high: values.map((all) => round(extent(all)[1])),
+      value: values.map((all) => median(all)),
+      low: values.map((all) => extent(all)[0]),
+      high: values.map((all) => extent(all)[1]),
     };
   };
   return [

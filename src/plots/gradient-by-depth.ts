@@ -4,7 +4,7 @@ import { layerSeries, valueAt, type Moment } from "./layer-series.ts";
 import type { Plot } from "./plot.ts";
 import { seedNotes, type Measure } from "./profile.ts";
 import { momentName } from "./profile-grid.ts";
-import { distinct, extent, groupBy, logMedian, round } from "../statistics.ts";
+import { distinct, extent, groupBy, logMedian } from "../statistics.ts";
 import { frame, hiddenNote, lineLegend, lineScales, logAxis, times } from "./style.ts";
 
 const measure: Measure = (run) => layerSeries(run, "parameter-gradient");
@@ -18,14 +18,17 @@ interface Point {
   readonly value: number;
 }
 
-/** The first and the last layer's norm of every run and stack, at both moments. A diverged run has no end. */
+/** The first and the last layer's norm of every run and stack, at both moments. A diverged run has no end, nor has one that recorded a single step. */
 function pointsOf(data: ExperimentData): Point[] {
   const layout = layoutOf(data);
   return data.runs.flatMap((run) => {
     const depth = depthOf(layout, run.row);
     if (depth === undefined) return [];
-    const moments: Moment[] = run.row.status === "done" ? ["first", "end"] : ["first"];
-    return [...groupBy(measure(run), (series) => series.stack)].flatMap(([stack, series]) =>
+    const measured = measure(run);
+    // One recorded step is a start and no end.
+    const hasEnd = run.row.status === "done" && measured.some(({ steps }) => steps.length > 1);
+    const moments: Moment[] = hasEnd ? ["first", "end"] : ["first"];
+    return [...groupBy(measured, (series) => series.stack)].flatMap(([stack, series]) =>
       moments.flatMap((moment) => [
         {
           series: seriesByDepth(layout, run.row),
@@ -90,9 +93,9 @@ function spec(data: ExperimentData): TopLevelSpec {
         end,
         depth,
         column: columnOf(stack, moment),
-        value: round(logMedian(drawn)),
-        low: round(low),
-        high: round(high),
+        value: logMedian(drawn),
+        low,
+        high,
         runs: drawn.length,
       },
     ];
@@ -119,7 +122,7 @@ function spec(data: ExperimentData): TopLevelSpec {
   const faded = { condition: { param: "picked", value: 1 }, value: 0.12 };
   const tooltip = [
     { field: "series", title: "scheme" },
-    { field: "column", title: "at" },
+    { field: "column", title: "stack and moment" },
     { field: "end", title: "layer" },
     { field: "depth", type: "quantitative" },
     { field: "value", type: "quantitative", title: "median", format: ".3g" },

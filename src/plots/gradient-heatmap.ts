@@ -3,7 +3,7 @@ import { layoutOf, type ExperimentData, type RunData } from "./experiment.ts";
 import { layerSeries, type LayerSeries } from "./layer-series.ts";
 import type { Plot } from "./plot.ts";
 import { configurationsOf, type Configuration } from "./profile.ts";
-import { extent, median, round, thinned } from "../statistics.ts";
+import { extent, median, thinned } from "../statistics.ts";
 import { frame, hiddenNote, logAxis, times, wrapped } from "./style.ts";
 import { divergedStep } from "./verdict.ts";
 
@@ -59,16 +59,16 @@ function cells(panel: Panel, bins: number) {
       const finite = values.slice(start, stop).filter((value) => Number.isFinite(value) && value > 0);
       return {
         step: steps[start]!,
-        until: steps[stop] ?? round(steps.at(-1)! + stride),
-        value: finite.length > 0 ? round(median(finite), 3) : null,
+        until: steps[stop] ?? steps.at(-1)! + stride,
+        value: finite.length > 0 ? median(finite) : null,
       };
     });
     const drawn = parts.filter((part) => part.value !== null);
     return {
       stack,
       layer: layer + 1,
-      from: index + 0.5,
-      to: (kept[i + 1] ?? panel.series.length) + 0.5,
+      _from: index + 0.5,
+      _to: (kept[i + 1] ?? panel.series.length) + 0.5,
       step: drawn.map((part) => part.step),
       until: drawn.map((part) => part.until),
       value: drawn.map((part) => part.value!),
@@ -114,7 +114,14 @@ function spec(data: ExperimentData): TopLevelSpec {
     },
   };
   const lastStep = extent(panels.flatMap(({ series }) => series.map((one) => one.steps.at(-1)!)))[1];
-  const width = layout.lines.length > 2 ? 225 : 330;
+  // Schemes with the same few depths stand below each other; where each has its own, panels fill the rows.
+  const byScheme = layout.panels.map((name) => panels.filter((panel) => panel.configuration.panel === name));
+  const linesOf = (own: readonly Panel[]): string => JSON.stringify(own.map(({ configuration }) => configuration.line));
+  const isGrid = new Set(byScheme.map(linesOf)).size === 1 && byScheme.some(({ length }) => length > 1);
+  const panelRows = (isGrid ? byScheme : [panels]).flatMap((own) => {
+    return Array.from({ length: Math.ceil(own.length / 3) }, (_, i) => own.slice(3 * i, 3 * i + 3));
+  });
+  const width = panelRows.some((row) => row.length > 2) ? 225 : 330;
   const view = (panel: Panel, first: boolean): object => {
     const boundary = panel.series.findIndex((one, i) => i > 0 && one.stack !== panel.series[i - 1]!.stack);
     const stop = panel.run.row.status === "diverged" ? divergedStep(panel.run.row) : undefined;
@@ -128,7 +135,7 @@ function spec(data: ExperimentData): TopLevelSpec {
     // All layers must agree on the axis, or Vega-Lite falls back to dropping labels.
     const axis = { grid: false, labelOverlap: false, ...rowTicks(panel.series) };
     const y = {
-      field: "from",
+      field: "_from",
       type: "quantitative",
       title: first ? "layer" : null,
       scale: { domain: [0.5, panel.series.length + 0.5], nice: false, zero: false },
@@ -145,7 +152,7 @@ function spec(data: ExperimentData): TopLevelSpec {
           // Cells reach a little over their right and upper neighbours: renderers leave seams between edges that just meet.
           transform: [
             { calculate: "datum.until + 0.3 * (datum.until - datum.step)", as: "right" },
-            { calculate: "datum.to + 0.1", as: "upper" },
+            { calculate: "datum._to + 0.1", as: "upper" },
           ],
           mark: { type: "rect", clip: true },
           encoding: {
@@ -192,10 +199,6 @@ function spec(data: ExperimentData): TopLevelSpec {
       ],
     };
   };
-  const panelRows = layout.panels.flatMap((name) => {
-    const own = panels.filter((panel) => panel.configuration.panel === name);
-    return Array.from({ length: Math.ceil(own.length / 3) }, (_, i) => own.slice(3 * i, 3 * i + 3));
-  });
   const coarse = panels.some(({ series }) => (series[0]?.steps.length ?? 0) > bins)
     ? [`A cell is the median of the recorded steps it spans (${bins} cells a layer).`]
     : [];

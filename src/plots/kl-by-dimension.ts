@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from "vega-lite";
-import { median, round } from "../statistics.ts";
+import { median } from "../statistics.ts";
 import type { ExperimentData, RunData } from "./experiment.ts";
 import { endedRuns, perConfiguration } from "./metric-panels.ts";
 import type { Plot } from "./plot.ts";
@@ -63,7 +63,7 @@ function spec(data: ExperimentData): TopLevelSpec {
     kl.slice(0, barsDrawn).map((value, i) => ({
       panel: name,
       rank: i + 1,
-      kl: round(value),
+      kl: value,
       state: !(i >= active) ? "active" : "not active",
     })),
   );

@@ -4,25 +4,10 @@ import { byNumber, type ExperimentData } from "./experiment.ts";
 import { imageView, shownOf } from "./image-views.ts";
 import type { Plot } from "./plot.ts";
 import { configurationsOf } from "./profile.ts";
-import { frame } from "./style.ts";
+import { frame, muted } from "./style.ts";
 
 /** Points drawn. */
 const pointsDrawn = 1500;
-
-/** Paul Tol's muted scheme (2021), its darkest colour lightened so that it is seen on black as well: told apart with any colour
- *  vision. Classes are named in the picture too. */
-const colours = [
-  "#5566CC",
-  "#88CCEE",
-  "#44AA99",
-  "#117733",
-  "#999933",
-  "#DDCC77",
-  "#CC6677",
-  "#882255",
-  "#AA4499",
-  "#999999",
-];
 
 /** The run whose points are shown: of the first configuration that left such, the lowest seed. */
 const runOf = (data: ExperimentData) =>
@@ -53,20 +38,20 @@ function spec(data: ExperimentData): TopLevelSpec {
   );
   const rows = thinned(points.length, pointsDrawn).map((i) => {
     const { x, y, label } = points[i]!;
-    return { x: round(x, 3), y: round(y, 3), label };
+    return { x, y, label };
   });
   const centres = [...groupBy(points, ({ label }) => label)].map(([label, same]) => ({
-    x: round(median(same.map(({ x }) => x)), 3),
-    y: round(median(same.map(({ y }) => y)), 3),
+    x: median(same.map(({ x }) => x)),
+    y: median(same.map(({ y }) => y)),
     label,
   }));
   const scale = { domain: [-reach, reach], nice: false };
   const x = { field: "x", type: "quantitative", title: "mean of z 1", scale, axis: { tickCount: 7 } };
   const y = { field: "y", type: "quantitative", title: "mean of z 2", scale, axis: { tickCount: 7 } };
   const text = (extra: object): object => ({
-    data: { values: centres },
+    data: { name: "medians of classes", values: centres },
     mark: { type: "text", fontSize: 15, fontWeight: "bold", ...extra },
-    encoding: { x, y, text: { field: "label" } },
+    encoding: { x, y, text: { field: "label", title: "class" } },
   });
   const scatter = {
     title: { text: "test images", fontSize: 12, anchor: "middle", offset: 4 },
@@ -82,7 +67,7 @@ function spec(data: ExperimentData): TopLevelSpec {
           color: {
             field: "label",
             type: "nominal",
-            scale: { domain: labels, range: labels.map((_, i) => colours[i % colours.length]!) },
+            scale: { domain: labels, range: labels.map((_, i) => muted[i % muted.length]!) },
             legend: null,
           },
           tooltip: [

@@ -24,14 +24,14 @@ function view({ configuration, pictures }: Shown, several: boolean): object {
   const values = Array.from({ length: rows }, (_, i) => i);
   const names = values.map((i) => `datum.value === ${i} ? 'z ${(dimensions[i] ?? i) + 1}' : `).join("");
   const x = {
-    field: "x",
+    field: "_x",
     type: "quantitative",
     title: "value of the dimension",
     scale: { domain: [range[0] - margin, range[1] + margin], nice: false },
     axis: { grid: false, tickCount: 7, domain: false },
   };
   const y = {
-    field: "y",
+    field: "_y",
     type: "quantitative",
     title: null,
     scale: { domain: [rows - 1 + down, -down], nice: false, zero: false },
@@ -43,7 +43,7 @@ function view({ configuration, pictures }: Shown, several: boolean): object {
     view: { stroke: null },
     layer: [
       imageLayer(picture),
-      { data: { values: [{ x: 0, y: 0 }] }, mark: { type: "point", opacity: 0 }, encoding: { x, y } },
+      { data: { values: [{ _x: 0, _y: 0 }] }, mark: { type: "point", opacity: 0 }, encoding: { x, y } },
     ],
   };
 }

@@ -111,8 +111,8 @@ function spec(data: ExperimentData): TopLevelSpec {
     const kept = distinct([...evenly(curve.rates, low, isLog), curve.steps.indexOf(limit.step)]).sort((a, b) => a - b);
     return {
       ...identity(ramp),
-      rate: kept.map((i) => round(curve.rates[i]!)),
-      loss: kept.map((i) => round(curve.smooth[i]!)),
+      rate: kept.map((i) => curve.rates[i]!),
+      loss: kept.map((i) => curve.smooth[i]!),
     };
   });
   const entropies = distinct(
@@ -128,8 +128,8 @@ function spec(data: ExperimentData): TopLevelSpec {
   const beyond = values.filter((value) => value > domain[1]!).length;
   const points = ramps.map((ramp) => ({
     ...identity(ramp),
-    rate: round(ramp.limit.learningRate),
-    loss: round(Math.min(ramp.limit.loss, domain[1]!)),
+    rate: ramp.limit.learningRate,
+    loss: Math.min(ramp.limit.loss, domain[1]!),
     kind: marks[ramp.limit.kind].name,
     step: ramp.limit.step,
   }));

@@ -40,9 +40,9 @@ function estimatesOf({ runs }: Configuration): Estimate[] {
       const [low, high] = extent(same.map(({ value }) => value));
       return {
         ...same[0]!,
-        value: round(median(same.map(({ value }) => value)), 6),
-        low: round(low, 6),
-        high: round(high, 6),
+        value: median(same.map(({ value }) => value)),
+        low,
+        high,
       };
     })
     .sort((a, b) => a.samples - b.samples);

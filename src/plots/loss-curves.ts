@@ -3,8 +3,8 @@ import { curvesOf } from "./curves.ts";
 import { layoutOf, lossWords, type ExperimentData } from "./experiment.ts";
 import type { Plot } from "./plot.ts";
 import { configurationsOf, seedNotes } from "./profile.ts";
-import { distinct, extent, groupBy, quantile, round } from "../statistics.ts";
-import { frame, lineLegend, lineScales } from "./style.ts";
+import { extent, groupBy, quantile, round } from "../statistics.ts";
+import { frame, inPanelLabel, lineLegend, lineScales } from "./style.ts";
 import { outcomeWords } from "./verdict.ts";
 
 /** `post-ln: learns at depth 2, 6; at the unigram line at depth 12. pre-ln: learns at every depth`. */
@@ -38,7 +38,9 @@ function spec(data: ExperimentData): TopLevelSpec {
   );
   const unigram = layout.panels.flatMap((panel) => {
     const entropies = data.runs.filter((run) => layout.panelOf(run.row) === panel).map((run) => run.row.unigramEntropy);
-    return distinct(entropies.filter(Number.isFinite).map((value) => round(value))).map((value) => ({
+    // Seeds that share their data differ in the last digits at most.
+    const different = groupBy(entropies.filter(Number.isFinite), (value) => String(round(value)));
+    return [...different.values()].map(([value = NaN]) => ({
       panel,
       kind: "unigram",
       step: [0],
@@ -82,7 +84,7 @@ function spec(data: ExperimentData): TopLevelSpec {
     { field: "line", title: layout.lineTitle || "configuration" },
     { field: "split" },
     { field: "step", type: "quantitative" },
-    { field: "value", type: "quantitative", title: "loss (median)", format: ".4g" },
+    { field: "value", type: "quantitative", title: "median", format: ".4g" },
     { field: "low", type: "quantitative", title: "smallest", format: ".4g" },
     { field: "high", type: "quantitative", title: "largest", format: ".4g" },
   ];
@@ -152,6 +154,7 @@ function spec(data: ExperimentData): TopLevelSpec {
           encoding: { y: y("value") },
         },
         {
+          name: inPanelLabel,
           transform: [
             { filter: "datum.kind === 'unigram'" },
             { calculate: `'${words.entropy} ' + format(datum.value, '.2f')`, as: "label" },

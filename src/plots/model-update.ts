@@ -97,8 +97,8 @@ function spec(data: ExperimentData): TopLevelSpec {
     if (drawn.length === 0) return [];
     const [low, high] = extent(drawn);
     const { series: name, column, x } = same[0]!;
-    const value = round(logMedian(drawn));
-    return [{ series: name, column, x, value, low: round(low), high: round(high), runs: drawn.length }];
+    const value = logMedian(drawn);
+    return [{ series: name, column, x, value, low, high, runs: drawn.length }];
   });
   const scales = lineScales(series);
   const legend = lineLegend("scheme", series);
@@ -125,7 +125,7 @@ function spec(data: ExperimentData): TopLevelSpec {
   const faded = { condition: { param: "picked", value: 1 }, value: 0.12 };
   const tooltip = [
     { field: "series", title: "scheme" },
-    { field: "column", title: "at" },
+    { field: "column", title: "moment" },
     { field: "x", type: "quantitative", title: axis },
     { field: "value", type: "quantitative", title: "median", format: ".3g" },
     { field: "low", type: "quantitative", title: "smallest", format: ".3g" },

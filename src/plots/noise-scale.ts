@@ -41,7 +41,7 @@ function pointsOf(data: ExperimentData) {
         .filter((value) => Number.isFinite(value) && value > 0);
       if (values.length === 0) return [];
       const [low, high] = extent(values);
-      return [{ panel, line, step, value: round(logMedian(values)), low: round(low), high: round(high) }];
+      return [{ panel, line, step, value: logMedian(values), low, high }];
     });
   });
 }
@@ -67,7 +67,7 @@ function spec(data: ExperimentData): TopLevelSpec {
   const axis = logAxis(points.flatMap(({ low, high }) => [low, high]));
   const scales = lineScales(layout.lines);
   const legend = lineLegend(layout.lineTitle, layout.lines);
-  const x = { field: "step", type: "quantitative", title: "step", axis: { format: "d", tickMinStep: 1 } };
+  const x = { field: "step", type: "quantitative", title: "step", axis: { format: "d", tickCount: 6, tickMinStep: 1 } };
   const y = (field: string): object => ({
     field,
     type: "quantitative",
@@ -76,6 +76,14 @@ function spec(data: ExperimentData): TopLevelSpec {
     axis: { ...axis.axis },
   });
   const color = { field: "line", type: "nominal", scale: scales.color, legend };
+  const tooltip = [
+    { field: "panel", title: "scheme" },
+    { field: "line", title: layout.lineTitle || "configuration" },
+    { field: "step", type: "quantitative" },
+    { field: "value", type: "quantitative", title: "median", format: ".3g" },
+    { field: "low", type: "quantitative", title: "smallest", format: ".3g" },
+    { field: "high", type: "quantitative", title: "largest", format: ".3g" },
+  ];
   return {
     ...frame(title(data), [...seedNotes(data, "up to there", ""), ...hiddenNote(axis.hidden)]),
     data: { values: points },
@@ -91,7 +99,7 @@ function spec(data: ExperimentData): TopLevelSpec {
           encoding: { x, y: y("low"), y2: { field: "high" }, color },
         },
         { mark: { type: "line", strokeWidth: 1.8, clip: true }, encoding: { x, y: y("value"), color } },
-        { mark: { type: "point", filled: true, size: 20, clip: true }, encoding: { x, y: y("value"), color } },
+        { mark: { type: "point", filled: true, size: 20, clip: true }, encoding: { x, y: y("value"), color, tooltip } },
       ],
     },
   } as unknown as TopLevelSpec;

@@ -19,30 +19,45 @@ const fontFile = (bold: boolean): string => path.join(fontFolder, bold ? "DejaVu
 
 /** Advance width of `text` in DejaVu Sans, pixels. */
 export function textWidth(text: string, fontSize: number, bold = false): number {
-  const { advances, unitsPerEm } = font(bold);
+  const { glyph, unitsPerEm } = fontFace(bold);
   let units = 0;
-  for (const character of text) units += advances(character);
+  for (const character of text) units += glyph(character).advance;
   return (units / unitsPerEm) * fontSize;
 }
 
-const fonts = new Map<boolean, { unitsPerEm: number; advances: (character: string) => number }>();
+/** A face of DejaVu Sans; measures in its units, of which `unitsPerEm` are the font's size. */
+export interface FontFace {
+  /** The TrueType file. */
+  readonly bytes: Buffer;
+  readonly unitsPerEm: number;
+  readonly ascender: number;
+  readonly descender: number;
+  /** The glyph of a character, that of missing ones where the font has none. */
+  glyph(character: string): { readonly index: number; readonly advance: number };
+}
 
-function font(bold: boolean): { unitsPerEm: number; advances: (character: string) => number } {
-  let known = fonts.get(bold);
+const faces = new Map<boolean, FontFace>();
+
+/** DejaVu Sans, or its bold face. */
+export function fontFace(bold: boolean): FontFace {
+  const known = faces.get(bold);
   if (known) return known;
   const bytes = readFileSync(fontFile(bold));
   const parsed = opentype.parse(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-  const widths = new Map<string, number>();
+  const { unitsPerEm, ascender, descender } = parsed;
+  const glyphs = new Map<string, { index: number; advance: number }>();
   // Glyph by glyph: the library's own getAdvanceWidth throws on this font's substitution tables.
-  const advances = (character: string): number => {
-    let width = widths.get(character);
-    if (width === undefined)
-      widths.set(character, (width = parsed.charToGlyph(character).advanceWidth ?? parsed.unitsPerEm / 2));
-    return width;
+  const glyph = (character: string): { index: number; advance: number } => {
+    let found = glyphs.get(character);
+    if (!found) {
+      const { index, advanceWidth } = parsed.charToGlyph(character);
+      glyphs.set(character, (found = { index, advance: advanceWidth ?? unitsPerEm / 2 }));
+    }
+    return found;
   };
-  known = { unitsPerEm: parsed.unitsPerEm, advances };
-  fonts.set(bold, known);
-  return known;
+  const face = { bytes, unitsPerEm, ascender, descender, glyph };
+  faces.set(bold, face);
+  return face;
 }
 
 interface TextItem {
@@ -107,10 +122,14 @@ const withoutLayers = (svg: string): string =>
     /-opacity=/.test(path) ? path : path.replace(/ opacity="([^"]*)"/, ' fill-opacity="$1" stroke-opacity="$1"'),
   );
 
-/** An SVG picture as PNG bytes, at twice its size in pixels for sharp screens and print. */
-export function pngOf(svg: string, fontFiles: readonly string[] = [fontFile(false), fontFile(true)]): Uint8Array {
+/** An SVG picture as PNG bytes, at twice its size in pixels for sharp screens, or `zoom` times. */
+export function pngOf(
+  svg: string,
+  zoom = 2,
+  fontFiles: readonly string[] = [fontFile(false), fontFile(true)],
+): Uint8Array {
   const image = new Resvg(withoutLayers(withinReach(svg)), {
-    fitTo: { mode: "zoom", value: 2 },
+    fitTo: { mode: "zoom", value: zoom },
     font: {
       loadSystemFonts: false,
       fontFiles: [...fontFiles],

@@ -1,6 +1,7 @@
 // The grid that figures by layer share: a row a scheme, a column a stack and moment, a line a depth, log scale.
 
 import type { TopLevelSpec } from "vega-lite";
+import { placeholderKind } from "./csv.ts";
 import { layoutOf, type ExperimentData } from "./experiment.ts";
 import type { Moment } from "./layer-series.ts";
 import { firstOverLast, profilesOf, seedNotes, type Measure, type Profile } from "./profile.ts";
@@ -84,7 +85,7 @@ export function profileGrid(data: ExperimentData, measure: Measure, options: Gri
   const tooltip = [
     { field: "panel", title: "scheme" },
     { field: "line", title: layout.lineTitle || "configuration" },
-    { field: "column", title: "at" },
+    { field: "column", title: "stack and moment" },
     { field: "layer", type: "quantitative", title: "layer" },
     { field: "value", type: "quantitative", title: "median", format: ".3g" },
     { field: "low", type: "quantitative", title: "smallest", format: ".3g" },
@@ -180,9 +181,9 @@ function gridRow(profile: Profile, column: string, isLog: boolean) {
     seed: profile.seed,
     runs: Math.max(0, ...profile.layers.map(({ values }) => values.length)),
     layer: kept.map(({ layer }) => layer + 1),
-    value: kept.map(({ finite }) => round((isLog ? logMedian : median)(finite))),
-    low: kept.map(({ finite }) => round(extent(finite)[0])),
-    high: kept.map(({ finite }) => round(extent(finite)[1])),
+    value: kept.map(({ finite }) => (isLog ? logMedian : median)(finite)),
+    low: kept.map(({ finite }) => extent(finite)[0]),
+    high: kept.map(({ finite }) => extent(finite)[1]),
   };
 }
 
@@ -195,7 +196,15 @@ function emptyCells(rows: readonly ReturnType<typeof gridRow>[], columns: readon
   return distinct(drawn.map(({ panel }) => panel)).flatMap((panel) =>
     columns
       .filter((column) => !filled.has(cellOf(panel, column)))
-      .map((column) => ({ panel, column, kind: "none", layer: [1], value: [null], low: [null], high: [null] })),
+      .map((column) => ({
+        panel,
+        column,
+        kind: placeholderKind,
+        layer: [1],
+        value: [null],
+        low: [null],
+        high: [null],
+      })),
   );
 }
 

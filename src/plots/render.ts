@@ -10,17 +10,21 @@ import type { ExperimentData } from "./experiment.ts";
 import * as registry from "./index.ts";
 import { loadExperiment, type LoadedExperiment } from "./load.ts";
 import { pngOf, svgOf } from "./picture.ts";
+import { csvOf } from "./csv.ts";
+import { latexFigure } from "./latex.ts";
+import { pdfOf } from "./pdf.ts";
 import { unmet, type Plot } from "./plot.ts";
-
-/** File formats of a figure. */
-export const plotFormats = ["json", "svg", "png"] as const;
-export type PlotFormat = (typeof plotFormats)[number];
+import { columnPoints } from "./paper.ts";
+import { parseStyle, plotFormats, type PlotFormat, type Style } from "./styles.ts";
 
 /** What to draw and how. */
 export interface RenderOptions {
   /** Names of the registry; all that the data allows where absent. */
   readonly plots?: readonly string[];
+  /** Those of the style where absent. */
   readonly formats?: readonly PlotFormat[];
+  /** For the screen where absent. */
+  readonly style?: Style;
   /** Told of each plot that is left out because the rows it needs are not there. */
   readonly onSkip?: (plot: string, reason: string) => void;
 }
@@ -46,9 +50,10 @@ export function specText(spec: TopLevelSpec): string {
   return `${text.replace(/\[\s+(?:[-+.\de]+,?\s+)+\]/g, (numbers) => numbers.replace(/\s+/g, ""))}\n`;
 }
 
-/** Draws the figures of an experiment into its `plots/`: `<name>.vl.json`, `.svg`, `.png` (two pixels a point); the
- *  paths written, in order. The same rows give the same bytes. A plot asked for by name which the rows do not allow is a
- *  `UserError`; without names such plots are left out. `loaded` saves reading the folder again. */
+/** Draws the figures of an experiment into its `plots/`, or a style's folder there: `<name>.vl.json`, `.svg`, `.png` (two pixels a
+ *  point), `.csv`, `.pdf`, `.tex`; the paths written, in order. Of a figure without numbers, such as pictures, there is no CSV.
+ *  The same rows give the same bytes. A plot asked for by name which the rows do not allow is a `UserError`; without names
+ *  such plots are left out. `loaded` saves reading the folder again. */
 export async function renderPlots(
   experimentDir: string,
   options: RenderOptions = {},
@@ -56,22 +61,20 @@ export async function renderPlots(
 ): Promise<string[]> {
   const wanted = selectedPlots(options.plots);
   const { data } = loaded ?? loadExperiment(experimentDir);
-  return renderData(data, path.join(experimentDir, "plots"), wanted, options);
+  return renderData(data, path.join(experimentDir, "plots", (options.style ?? screen).folder), wanted, options);
 }
+
+const screen = parseStyle("screen");
 
 /** `renderPlots` for rows in memory, into any folder. */
 export async function renderData(
   data: ExperimentData,
   folder: string,
   plots: readonly Plot[],
-  { plots: named, formats = plotFormats, onSkip }: RenderOptions = {},
+  { plots: named, style = screen, formats = style.formats, onSkip }: RenderOptions = {},
 ): Promise<string[]> {
   mkdirSync(folder, { recursive: true });
   const written: string[] = [];
-  const write = async (file: string, contents: string | Uint8Array): Promise<void> => {
-    await writeFileAtomic(file, typeof contents === "string" ? contents : Buffer.from(contents));
-    written.push(file);
-  };
   for (const plot of plots) {
     const reason = unmet(plot, data);
     if (reason !== undefined) {
@@ -80,13 +83,43 @@ export async function renderData(
       onSkip?.(plot.name, reason);
       continue;
     }
-    const spec = plot.spec(data);
-    const base = path.join(folder, plot.name);
-    if (formats.includes("json")) await write(`${base}.vl.json`, specText(spec));
-    if (!formats.includes("svg") && !formats.includes("png")) continue;
-    const svg = await svgOf(plot.name, spec);
-    if (formats.includes("svg")) await write(`${base}.svg`, svg);
-    if (formats.includes("png")) await write(`${base}.png`, pngOf(svg));
+    const files = await filesOf(plot, data, style, formats);
+    for (const [ending, contents] of files) {
+      const file = path.join(folder, `${plot.name}${ending}`);
+      await writeFileAtomic(file, typeof contents === "string" ? contents : Buffer.from(contents));
+      written.push(file);
+    }
   }
   return written;
 }
+
+/** What is written of a figure, by the ending of its file's name. */
+async function filesOf(
+  plot: Plot,
+  data: ExperimentData,
+  style: Style,
+  formats: readonly PlotFormat[],
+): Promise<[ending: string, contents: string | Uint8Array][]> {
+  const original = plot.spec(data);
+  const isDrawn = formats.some((format) => format !== "csv" && format !== "tex");
+  const spec = isDrawn ? await style.apply(original) : original;
+  const isPicture = formats.some((format) => format === "svg" || format === "png" || format === "pdf");
+  const svg = isPicture ? await svgOf(plot.name, spec) : "";
+  const isPrinted = style.name === "paper";
+  const csv = formats.includes("csv") ? csvOf(original) : undefined;
+  const files: Record<PlotFormat, () => [string, string | Uint8Array][]> = {
+    json: () => [[".vl.json", specText(spec)]],
+    svg: () => [[".svg", isPrinted ? inPoints(svg) : svg]],
+    png: () => [[".png", pngOf(svg, isPrinted ? printZoom : undefined)]],
+    csv: () => (csv === undefined ? [] : [[".csv", csv]]),
+    pdf: () => [[".pdf", pdfOf(svg.replaceAll("currentColor", "black"))]],
+    tex: () => [[".tex", latexFigure(plot.name, original, plot.caption)]],
+  };
+  return plotFormats.flatMap((format) => (formats.includes(format) ? files[format]() : []));
+}
+
+/** 600 pixels an inch of a column's width. */
+const printZoom = (600 * 3.35) / columnPoints;
+
+/** A picture whose units are points. */
+const inPoints = (svg: string): string => svg.replace(/(<svg [^>]*?width="[\d.]+)(" height="[\d.]+)"/, '$1pt$2pt"');

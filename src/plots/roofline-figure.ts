@@ -1,7 +1,7 @@
 // The figure of `fathom bench roofline`: what parts of a training step reach, under the roof of what the machine can.
 
 import type { TopLevelSpec } from "vega-lite";
-import { distinct, round } from "../statistics.ts";
+import { distinct } from "../statistics.ts";
 import { frame, lineLegend, lineScales, logAxis } from "./style.ts";
 
 /** A network on a machine. */
@@ -183,9 +183,6 @@ function placed(
     const [labelX, labelY] = [value(box.left, domainX, width), value((box.top + box.bottom) / 2, domainY, height)];
     return {
       ...dot,
-      intensity: round(dot.intensity),
-      gigaflops: round(dot.gigaflops),
-      milliseconds: round(dot.milliseconds),
       labelX,
       labelY,
       linkX: value(Math.min(Math.max(x, box.left), box.right), domainX, width),

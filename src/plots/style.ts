@@ -9,16 +9,31 @@ export const fontFamily = "DejaVu Sans, Verdana, sans-serif";
 
 /** Okabe and Ito's colours without black and yellow: told apart with any colour vision, visible on white and on black. */
 const categorical = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
-/** Viridis without its darkest and lightest ends, for more lines than there are categorical colours. */
+/** Paul Tol's muted scheme (2021), its darkest colour lightened so that it is seen on black as well: for more names than Okabe and
+ *  Ito have colours, told apart with any colour vision too. */
+export const muted = [
+  "#5566CC",
+  "#88CCEE",
+  "#44AA99",
+  "#117733",
+  "#999933",
+  "#DDCC77",
+  "#CC6677",
+  "#882255",
+  "#AA4499",
+  "#999999",
+];
+/** Viridis without its darkest and lightest ends, for many depths or other numbers, and for more names than there are colours. */
 const sequential = ["#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b"];
 const shapes = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"];
 
 /** Colour and shape of lines: the same name has the same look in every figure of an experiment. */
 export function lineScales(lines: readonly string[]): { color: object; shape: object } {
-  const colours = lines.map((_, i) =>
-    lines.length <= categorical.length
-      ? categorical[i]!
-      : sequential[Math.round((i * (sequential.length - 1)) / (lines.length - 1))]!,
+  const isOrdered = lines.every((line) => Number.isFinite(Number.parseFloat(line)));
+  const few =
+    lines.length <= categorical.length ? categorical : !isOrdered && lines.length <= muted.length ? muted : [];
+  const colours = lines.map(
+    (_, i) => few[i] ?? sequential[Math.round((i * (sequential.length - 1)) / (lines.length - 1))]!,
   );
   return {
     color: { domain: lines, range: colours },
@@ -37,6 +52,9 @@ export function lineLegend(title: string, lines: readonly string[]): object | nu
   const columns = Math.max(1, Math.min(lines.length, Math.floor(100 / (longest + 5))));
   return { title, titleOrient: "left", orient: "top", columns, symbolOpacity: 1, titleLimit: 400, labelLimit: 0 };
 }
+
+/** The name of a layer that only writes into a panel what the notes say too: left out where panels are small. */
+export const inPanelLabel = "in-panel-label";
 
 /** What all specifications share. */
 export const config = {

@@ -2,6 +2,8 @@
 // scripts run.
 
 import type { TopLevelSpec } from "vega-lite";
+import { csvOf } from "../plots/csv.ts";
+import { round } from "../statistics.ts";
 import { html, jsonForScript, programForScript, raw, type Html } from "./html.ts";
 import { libraries, upgrade } from "./script.ts";
 import { styleSheet } from "./style.ts";
@@ -38,8 +40,31 @@ export const documentOf = (title: string, main: Html): string =>
     </html> `.html;
 
 /** A specification as a page draws it: the page has its own headings and paper, and the drawing takes the colour of the
- *  text. */
-export const asDrawn = (spec: TopLevelSpec): TopLevelSpec => ({ ...spec, title: undefined, background: "transparent" });
+ *  text. Its numbers are rounded, which no eye can tell and makes a page half as long: the CSV beside it has them in full. */
+export const asDrawn = (spec: TopLevelSpec): TopLevelSpec => ({
+  ...(withRoundedData(spec) as TopLevelSpec),
+  title: undefined,
+  background: "transparent",
+});
+
+/** Significant digits of data in a page. */
+const digitsShown = 5;
+
+/** `node` with the numbers of all data in it rounded; whole numbers, such as steps, stay. */
+function withRoundedData(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(withRoundedData);
+  if (typeof node !== "object" || node === null) return node;
+  return Object.fromEntries(
+    Object.entries(node).map(([key, value]) => [key, key === "data" ? rounded(value) : withRoundedData(value)]),
+  );
+}
+
+function rounded(node: unknown): unknown {
+  if (typeof node === "number") return Number.isInteger(node) ? node : round(node, digitsShown);
+  if (Array.isArray(node)) return node.map(rounded);
+  if (typeof node !== "object" || node === null) return node;
+  return Object.fromEntries(Object.entries(node).map(([key, value]) => [key, rounded(value)]));
+}
 
 /** A chart: its picture, and the specification from which a script draws it anew. `name` is unique in the page, `file` the
  *  name under which a reader saves it. */
@@ -64,3 +89,35 @@ export function notesOf(title: unknown): string {
   const { subtitle } = title as { subtitle?: string | string[] };
   return [subtitle ?? []].flat().join(" ");
 }
+
+/** Characters of a CSV that a page carries along: of a longer one there is the file beside it. */
+const longestCsv = 150_000;
+
+/** Links to what is behind a figure: its numbers, in the page itself where they are few, and `beside`, paths of its files below
+ *  the page. */
+export function sourcesOf(spec: TopLevelSpec, file: string, beside: readonly string[]): Html {
+  const csv = csvOf(spec);
+  const inPage = csv !== undefined && csv.length <= longestCsv;
+  const links = [
+    ...(inPage
+      ? [
+          html`<a download="${file}.csv" href="data:text/csv;charset=utf-8,${encodeURIComponent(csv)}"
+            >numbers (CSV)</a
+          >`,
+        ]
+      : []),
+    ...beside
+      .filter((path) => !(inPage && path.endsWith(".csv")))
+      .map((path) => html`<a href="${path.split("/").map(encodeURIComponent).join("/")}">${kindOf(path)}</a>`),
+  ];
+  if (links.length === 0) return html``;
+  return html`<p class="sources">Behind this figure: ${links.map((link, i) => html`${i > 0 ? " · " : ""}${link}`)}</p>`;
+}
+
+/** `SVG`, `Vega-Lite`. */
+const kindOf = (path: string): string =>
+  path.endsWith(".json")
+    ? "Vega-Lite"
+    : path.endsWith(".csv")
+      ? "numbers (CSV)"
+      : path.slice(path.lastIndexOf(".") + 1).toUpperCase();

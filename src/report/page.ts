@@ -6,7 +6,7 @@ import * as registry from "../plots/index.ts";
 import { svgOf } from "../plots/picture.ts";
 import { isOf, unmet, type Plot } from "../plots/plot.ts";
 import { distinct } from "../statistics.ts";
-import { asDrawn, chartOf, documentOf, notesOf } from "./document.ts";
+import { asDrawn, chartOf, documentOf, notesOf, sourcesOf } from "./document.ts";
 import { finalSentences, finalTable } from "./final-metrics.ts";
 import { html, raw, type Html } from "./html.ts";
 import { inlineSvg } from "./inline-svg.ts";
@@ -24,6 +24,8 @@ export interface ReportInput extends RunFacts {
   readonly folder: string;
   /** Files beside the report to link to. */
   readonly files: readonly string[];
+  /** Files of figures, paths below the report: `plots/loss-curves.svg`. */
+  readonly figureFiles?: readonly string[];
 }
 
 /** In the order in which a reader needs them: did it learn, what reached the layers, how did that change. */
@@ -60,10 +62,10 @@ export async function reportPage(input: ReportInput): Promise<string> {
   const pictures = new Map<Plot, string>();
   for (const [plot, spec] of specs) pictures.set(plot, inlineSvg(await svgOf(plot.name, asDrawn(spec)), plot.name));
   const kept = withinBudget(pictures);
-  const figures = [...specs].map(([plot, spec]) => figure(plot, data, spec, kept.get(plot)));
-  const missing = plots
-    .filter((plot) => !specs.has(plot) && isOf(plot, data))
-    .map((plot) => `${plot.name} (${unmet(plot, data)!})`);
+  const figures = [...specs].map(([plot, spec]) => figure(plot, input, spec, kept.get(plot)));
+  const missing = missingText(
+    plots.filter((plot) => !specs.has(plot) && isOf(plot, data)).map((plot) => [plot.name, unmet(plot, data)!]),
+  );
   const main = html`<h1>${data.name}</h1>
     <p class="question">${questionOf(input)}</p>
     <p class="facts">${factsOf(input)}</p>
@@ -80,7 +82,7 @@ export async function reportPage(input: ReportInput): Promise<string> {
     <p class="note interactive">
       Point at a mark for its values; select in a legend to single a line out; the menu at a figure's corner saves it.
     </p>
-    ${figures} ${missing.length > 0 ? html`<p class="note">Not drawn here: ${missing.join("; ")}.</p>` : ""}
+    ${figures} ${missing === "" ? "" : html`<p class="note">Not drawn here: ${missing}.</p>`}
     <h2>What these numbers do not show</h2>
     <ul>
       ${limits(data, [...input.configs.values()][0]).map((limit) => html`<li>${limit}</li>`)}
@@ -92,6 +94,19 @@ export async function reportPage(input: ReportInput): Promise<string> {
     <h2>To repeat this</h2>
     ${reproduction(input)}`;
   return documentOf(data.name, main);
+}
+
+/** Figures that cannot be drawn, each with the reason; those whose rows a probe would record together. */
+export function missingText(missing: readonly (readonly [plot: string, reason: string])[]): string {
+  const isUnrecorded = ([, reason]: readonly [string, string]): boolean =>
+    reason.includes("(see probes in the configuration)");
+  const names = missing.filter(isUnrecorded).map(([plot]) => plot);
+  return [
+    ...missing.filter((one) => !isUnrecorded(one)).map(([plot, reason]) => `${plot} (${reason})`),
+    ...(names.length > 0
+      ? [`${names.join(", ")}: no run has recorded what they show (see probes in the configuration)`]
+      : []),
+  ].join("; ");
 }
 
 /** The question of the author's file: its first comment that says something, to the end of the paragraph or the next
@@ -161,7 +176,13 @@ export function withinBudget<Key>(pictures: ReadonlyMap<Key, string>, budget = p
   return kept;
 }
 
-function figure(plot: Plot, data: ExperimentData, spec: TopLevelSpec, picture: string | undefined): Html {
+function figure(
+  plot: Plot,
+  { data, figureFiles = [] }: ReportInput,
+  spec: TopLevelSpec,
+  picture: string | undefined,
+): Html {
+  const beside = figureFiles.filter((file) => file.startsWith(`plots/${plot.name}.`));
   const finding = plot.title(data);
   const left = html`<p class="note">
     This picture would make the page too large. With scripts on it is drawn here; as a file it is
@@ -180,6 +201,7 @@ function figure(plot: Plot, data: ExperimentData, spec: TopLevelSpec, picture: s
     <figcaption>
       <p>${notesOf(spec.title)}</p>
       <p>${plot.caption}</p>
+      ${sourcesOf(spec, `${data.name}-${plot.name}`, beside)}
     </figcaption>
   </figure>`;
 }

@@ -1,6 +1,6 @@
 // `fathom report`: one HTML file with what an experiment found, that opens from disk without a network.
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import path from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { loadExperiment, type LoadedExperiment } from "../plots/load.ts";
@@ -19,9 +19,20 @@ export async function writeReport(experimentDir: string, loaded?: LoadedExperime
     configs: new Map(runs.map(({ row, config }) => [row.id, config])),
     source: existsSync(source) ? { path: source, text: readFileSync(source, "utf8") } : undefined,
     folder: experimentDir,
+    figureFiles: figureFiles(experimentDir),
     files: ["runs.csv", "manifest.jsonl"].filter((file) => existsSync(path.join(experimentDir, file))),
   });
   const file = path.join(experimentDir, "report.html");
   await writeFileAtomic(file, page);
   return file;
+}
+
+/** The files of figures that lie in `plots/`, as a page beside that folder names them. */
+function figureFiles(experimentDir: string): string[] {
+  const folder = path.join(experimentDir, "plots");
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => `plots/${name}`)
+    .sort();
 }

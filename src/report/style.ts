@@ -13,6 +13,7 @@ h3 { font-size: 1.05rem; line-height: 1.35; margin: 0 0 .5rem; }
 p, ul { margin: .5rem 0; } ul { padding-left: 1.3rem; } li { margin: .25rem 0; }
 a { color: var(--link); }
 .question { font-size: 1.1rem; margin: 0 0 .4rem; }
+.sources { font-size: .95em; }
 .facts, figcaption, .note { color: var(--soft); font-size: .9rem; }
 .wide { overflow-x: auto; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
@@ -74,7 +75,10 @@ h4 { font-size: .95rem; line-height: 1.35; margin: 0 0 .4rem; }
   body { font-size: 10pt; } main { max-width: none; padding: 0; }
   figure, tr, .finding, .claim { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .wide, .chart { overflow: visible; } table { font-size: 7.5pt; } th, td { padding: .15rem .35rem; white-space: normal; }
-  .chart svg { max-width: 100%; height: auto; }
-  .vega-embed details, .live .interactive { display: none; }
+  /* Two figures with their captions fit a page; the comparison fits one with its note. */
+  .chart svg { max-width: 100%; max-height: 88mm; width: auto; height: auto; } figure { margin: .8rem 0 1.2rem; }
+  figcaption, .note { font-size: 8pt; line-height: 1.4; max-width: none; } figcaption p { margin: .25rem 0; }
+  .comparison tr.scheme th { padding-top: .35rem; } .comparison .spark svg { height: 34px; width: auto; }
+  .vega-embed details, .live .interactive, .sources { display: none; }
 }
 `;

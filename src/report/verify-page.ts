@@ -8,7 +8,7 @@ import { commitOf, type CheckRecord } from "../runs/verify-folder.ts";
 import { distinct } from "../statistics.ts";
 import type { Claim } from "../types.ts";
 import { count, numberText, toleranceText, verdictCounts } from "./claim-text.ts";
-import { asDrawn, chartOf, documentOf, notesOf } from "./document.ts";
+import { asDrawn, chartOf, documentOf, notesOf, sourcesOf } from "./document.ts";
 import { html, raw, type Html } from "./html.ts";
 import { inlineSvg } from "./inline-svg.ts";
 import { environmentFacts } from "./provenance.ts";
@@ -197,6 +197,7 @@ async function figureOf({ check, figure }: CheckRecord): Promise<Html> {
     <figcaption>
       <p>${notesOf(spec.title)}</p>
       <p>${figure.caption}</p>
+      ${sourcesOf(spec, `verify-${check}`, [])}
     </figcaption>
   </figure>`;
 }

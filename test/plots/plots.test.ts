@@ -181,3 +181,13 @@ test("numbers read as a person would write them", () => {
   ]);
   expect(wrapped("one two three", 7)).toEqual(["one two", "three"]);
 });
+
+test("of runs that recorded one step alone the gradient by depth shows no end", () => {
+  const data = syntheticExperiment();
+  const once = {
+    ...data,
+    runs: data.runs.map((run) => ({ ...run, layers: run.layers.filter(({ step }) => step === 0) })),
+  };
+  const { values } = registry.gradientByDepth.spec(once).data as unknown as { values: { column: string }[] };
+  expect(new Set(values.map(({ column }) => column))).toEqual(new Set(["encoder, step 0", "decoder, step 0"]));
+});

@@ -76,7 +76,7 @@ test("a picture does not depend on those drawn before it", async () => {
 
 test("text is in the picture: without fonts there is less ink", async () => {
   const svg = await svgOf("loss-curves", registry.lossCurves.spec(data));
-  const [withFonts, without] = [pngOf(svg), pngOf(svg, [])];
+  const [withFonts, without] = [pngOf(svg), pngOf(svg, 2, [])];
   const width = (png: Uint8Array): number => Buffer.from(png).readUInt32BE(16);
   expect(width(withFonts)).toBe(width(without));
   expect(width(withFonts)).toBe(2 * Math.ceil(Number(/width="([\d.]+)"/.exec(svg)![1])));
