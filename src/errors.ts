@@ -4,6 +4,11 @@ export class UserError extends Error {
   override name = "UserError";
 }
 
+/** Where something else holds what is needed, or it will be there later: the command line exits with code 75. */
+export class TryAgainError extends Error {
+  override name = "TryAgainError";
+}
+
 /** A programmer's error: states an invariant that must hold. Throws `Error` when it does not. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`internal error: ${message}`);

@@ -2,11 +2,11 @@
 
 import pc from "picocolors";
 import yargs from "yargs";
-import { messageOf, UserError } from "../errors.ts";
+import { messageOf, TryAgainError, UserError } from "../errors.ts";
 import { members } from "../registry.ts";
 import { packageVersion } from "../runs/environment.ts";
 import * as verbs from "./index.ts";
-import { common, exitCodes, TryAgainError, type Verb } from "./verb.ts";
+import { common, exitCodes, type Verb } from "./verb.ts";
 
 /** Runs one command line (`process.argv` without node and script) and gives its exit code; never throws. */
 export async function main(argv: readonly string[]): Promise<number> {

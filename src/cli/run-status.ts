@@ -9,7 +9,7 @@ import { codeNotes } from "../runs/origin.ts";
 import { extent, groupBy, median } from "../statistics.ts";
 import type { RunRow } from "../types.ts";
 import { compareRuns, spreadText } from "./compare.ts";
-import { readHalving } from "./halving.ts";
+import { readHalving } from "../halving.ts";
 import { duration } from "./progress.ts";
 import { interruption } from "./run-one.ts";
 import { figure, table } from "./table.ts";

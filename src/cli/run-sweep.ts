@@ -1,24 +1,18 @@
 // What `fathom sweep` does: plans all runs of an experiment, and runs what is not finished. Heavy to import, so sweep.ts loads it
 // when it is asked for.
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { loadSweep } from "../config/load.ts";
 import { loadRegistries } from "../config/registries.ts";
 import { UserError } from "../errors.ts";
+import { readHalving } from "../halving.ts";
+import { beginSweep, decide, populationOf, requireEngines, type Decision, type Launching } from "../launch.ts";
+import { experimentFolder } from "../run-one.ts";
 import { statusOf } from "../runs/experiment.ts";
-import {
-  freezePlan,
-  keepAuthorsFile,
-  planRuns,
-  readManifest,
-  type ManifestEntry,
-  type Plan,
-} from "../runs/manifest.ts";
-import { readRun, runFolder } from "../runs/run-folder.ts";
+import { planRuns, readManifest, type Plan } from "../runs/manifest.ts";
+import { runFolder } from "../runs/run-folder.ts";
 import type { RunRow } from "../types.ts";
-import { forgetHalving, readHalving } from "./halving.ts";
-import { launchingOf, launchRuns, requireEngines, type LaunchArguments, type Launching } from "./launch.ts";
-import { experimentFolder } from "./run-one.ts";
+import { launchingOf, launchRuns, type LaunchArguments } from "./launch.ts";
 import { table } from "./table.ts";
 import { exitCodes } from "./verb.ts";
 
@@ -35,7 +29,7 @@ export interface SweepArguments extends LaunchArguments {
 export async function runSweep(args: SweepArguments): Promise<number> {
   const { config: file, overrides, out, quiet, json } = args;
   const how = launchingOf(args);
-  const { name, runs, notes, halving } = loadSweep(file, overrides, await loadRegistries());
+  const { name, runs, notes, halving, text } = loadSweep(file, overrides, await loadRegistries());
   const experimentDir = experimentFolder(out, name);
   if (halving) refuseMaxRuns(how);
   const plan = planRuns(experimentDir, runs);
@@ -51,14 +45,9 @@ export async function runSweep(args: SweepArguments): Promise<number> {
     return exitCodes.done;
   }
   const due = decided.filter(({ action }) => action === "run").map(({ entry }) => entry);
-  const earlier = new Set(plan.earlier);
-  const asked = plan.entries.filter((entry) => !earlier.has(entry));
-  await requireEngines(due, how);
-  freezePlan(experimentDir, plan);
-  if (!halving) forgetHalving(experimentDir);
-  keepAuthorsFile(experimentDir, readFileSync(file, "utf8"), overrides);
+  await beginSweep(experimentDir, plan, due, { ...how, text, overrides, isHalved: halving !== undefined });
   say(`${experimentDir}: ${decided.length} runs, ${decided.length - due.length} finished, ${due.length} to run`);
-  return launchRuns(experimentDir, due, how, halving && { rule: halving, population: asked });
+  return launchRuns(experimentDir, due, how, halving && { rule: halving, population: populationOf(plan) });
 }
 
 /** Goes on with the runs of an experiment that are not finished, or with those of some statuses; the exit code. A run that
@@ -103,34 +92,6 @@ export async function resumeRuns(
 function refuseMaxRuns({ maxRuns }: Pick<Launching, "maxRuns">): void {
   if (maxRuns < Infinity)
     throw new UserError("--max-runs: expected without sweep.halving, which compares all runs at the same steps");
-}
-
-/** What is to happen to a run, and why. */
-interface Decision {
-  readonly entry: ManifestEntry;
-  readonly action: "run" | "skip";
-  readonly why: string;
-}
-
-function decide(experimentDir: string, plan: Plan): Decision[] {
-  const added = new Set(plan.added);
-  const earlier = new Set(plan.earlier);
-  return plan.entries.map((entry) => {
-    const runDir = runFolder(experimentDir, entry.id);
-    const status = statusOf(runDir);
-    const reason = readRun(runDir)?.reason;
-    const why: Record<RunRow["status"], string> = {
-      done: "done",
-      diverged: `diverged, which is a result: ${reason}`,
-      failed: `failed before: ${reason}`,
-      running: "in the hands of a process that lives or has just ended; taken over if it is gone",
-      stale: "begun and not finished; goes on from its last checkpoint",
-      pending: added.has(entry) ? "new" : "planned before, not begun",
-    };
-    if (status === "done" || status === "diverged") return { entry, action: "skip", why: why[status] };
-    if (earlier.has(entry)) return { entry, action: "skip", why: "no longer asked for by the configuration" };
-    return { entry, action: "run", why: why[status] };
-  });
 }
 
 function planNotes({ added, entries, earlier }: Plan, file: string): string[] {

@@ -1,7 +1,8 @@
 // `fathom run`: one run of a manifest. Launchers start it; it talks to a parent that has a channel open, and prints plain
 // lines otherwise (a cluster's log).
 
-import { common, exitCodes, keepGraphs, print, TryAgainError, verb } from "./verb.ts";
+import { TryAgainError } from "../errors.ts";
+import { common, exitCodes, keepGraphs, print, verb } from "./verb.ts";
 import { launchedVariable, type LauncherMessage, type MemoryNeed, type Order } from "../launchers/launcher.ts";
 import type { ManifestEntry } from "../runs/manifest.ts";
 
@@ -27,7 +28,8 @@ export const run = verb({
   examples: [["fathom run --manifest results/quickstart --index 0", "its first run"]],
   async run({ manifest, index, hash, quiet, json, ...flags }) {
     const { manifestEntries } = await import("../runs/manifest.ts");
-    const { interruption, resultLine, runOne } = await import("./run-one.ts");
+    const { runOne } = await import("../run-one.ts");
+    const { interruption, resultLine } = await import("./run-one.ts");
     const { progressView } = await import("./progress.ts");
     const { nextOrder } = await import("./orders.ts");
     const entries = manifestEntries(manifest, index.split(","));
@@ -94,12 +96,14 @@ async function runSeveral(
   entries: readonly ManifestEntry[],
   { retry, ...how }: { quiet: boolean; json: boolean; keepGraphs: boolean; until: number | undefined; retry: boolean },
 ): Promise<number> {
-  const [{ exitCodeOf, launchEntries }, { readRun, runFolder }, { local }, { interruption }] = await Promise.all([
-    import("./launch.ts"),
-    import("../runs/run-folder.ts"),
-    import("../launchers/local.ts"),
-    import("./run-one.ts"),
-  ]);
+  const [{ launchEntries }, { exitCodeOf, shown }, { readRun, runFolder }, { local }, { interruption }] =
+    await Promise.all([
+      import("../launch.ts"),
+      import("./launch.ts"),
+      import("../runs/run-folder.ts"),
+      import("../launchers/local.ts"),
+      import("./run-one.ts"),
+    ]);
   const { signal, dispose } = interruption();
   try {
     const given = { ...how, launcher: local, jobs: 1, settings: {}, failFast: false, signal };
@@ -112,6 +116,7 @@ async function runSeveral(
       manifest,
       entries.filter((entry) => !refused.includes(entry)),
       given,
+      shown(how),
     );
     const before = refused.map(() => ({ status: "failed", code: exitCodes.userError }) as const);
     return exitCodeOf([...outcomes, ...before], signal.aborted);

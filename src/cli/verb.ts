@@ -39,11 +39,6 @@ export function verb<P extends Table<PositionalOptions>, O extends Table<Options
 /** Exit codes of every verb. */
 export const exitCodes = { done: 0, failure: 1, userError: 2, tryAgain: 75, interrupted: 130 } as const;
 
-/** Where something else holds what is needed, or it will be there later: exit code 75. */
-export class TryAgainError extends Error {
-  override name = "TryAgainError";
-}
-
 /** The options that all verbs have; main.ts adds them. A verb that gives one of these names describes it anew. */
 export const common = {
   out: { type: "string", default: "results", describe: "folder of all experiments", requiresArg: true },

@@ -3,7 +3,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { closeSync, openSync, readSync } from "node:fs";
-import { isMap, isPair, isScalar, type Document, type LineCounter, type Node } from "yaml";
+import { Document, isMap, isPair, isScalar, LineCounter, type Node } from "yaml";
 import { nearest } from "../registry.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { problemsOf, valueAt, type Problem } from "./problems.ts";
@@ -28,9 +28,16 @@ interface Source {
   readonly overrides: ReadonlyMap<string, string>;
 }
 
+/** An experiment that is no file: what its keys hold, and what errors call it. */
+export interface GivenConfig {
+  readonly label: string;
+  /** As a YAML file would have it: mappings, lists, texts, numbers, truth values, null. */
+  readonly input: unknown;
+}
+
 /** The one run of an experiment file, and its text; `hasSweep`: there is a `sweep` section, which was left aside. */
 export function loadRun(
-  file: string,
+  file: string | GivenConfig,
   overrides: readonly string[],
   names: Registries,
 ): { config: RunConfig; hasSweep: boolean; text: string } {
@@ -40,19 +47,19 @@ export function loadRun(
   return { config: orThrow(source, resolve.resolve(input)), hasSweep: sweep !== undefined, text: source.text };
 }
 
-/** All runs of an experiment file (one, where it has no `sweep`) and the experiment's name. */
+/** All runs of an experiment file (one, where it has no `sweep`), the experiment's name, and the file's text. */
 export function loadSweep(
-  file: string,
+  file: string | GivenConfig,
   overrides: readonly string[],
   names: Registries,
-): Expansion & { readonly name: string } {
+): Expansion & { readonly name: string; readonly text: string } {
   const resolve = resolver(names);
   const source = read(file, overrides, resolve);
   const { sweep, ...input } = source.data;
   const section = parseSweep(source, resolve, sweep);
   refuseSwept(source, section);
   const expansion = orThrow(source, expandSweep(input, section, resolve));
-  return { ...expansion, name: expansion.runs[0]!.config.name };
+  return { ...expansion, name: expansion.runs[0]!.config.name, text: source.text };
 }
 
 /** An override of a key that the sweep sets for every run would change nothing. */
@@ -78,30 +85,41 @@ function orThrow<T>(source: Source, result: Resolved<T>): T {
   throw asUserError(source, result.problems);
 }
 
-function read(file: string, overrides: readonly string[], { keys }: Resolver): Source {
-  const text = readText(file);
-  const parsed = parseYaml(text);
-  if (!parsed.ok)
-    throw new UserError(
-      parsed.problems
-        .slice(0, maxProblems)
-        .map(({ line, column, message }) => `${file}${line === undefined ? "" : `:${line}:${column}`}: ${message}`)
-        .join("\n"),
-    );
-  const { data, document, lines } = parsed;
+function read(file: string | GivenConfig, overrides: readonly string[], { keys }: Resolver): Source {
+  const source = typeof file === "string" ? readSource(file) : givenSource(file);
+  const { data } = source;
   if (typeof data !== "object" || data === null || Array.isArray(data))
     throw new UserError(
-      `${file}: expected a mapping of configuration keys, got ${data === null ? "an empty file" : "something else"}`,
+      `${source.file}: expected a mapping of configuration keys, got ${data === null ? "an empty file" : "something else"}`,
     );
-  const source = {
-    file,
-    text,
-    document,
-    lines,
-    data: data as Record<string, unknown>,
-    overrides: new Map<string, string>(),
-  };
-  return overrides.reduce((s, override) => applyOverride(s, override, keys), source);
+  const whole = { ...source, data: data as Record<string, unknown>, overrides: new Map<string, string>() };
+  return overrides.reduce((s, override) => applyOverride(s, override, keys), whole);
+}
+
+/** A source before it is known to be a mapping. */
+type Unchecked = Omit<Source, "data" | "overrides"> & { readonly data: unknown };
+
+function readSource(file: string): Unchecked {
+  const text = readText(file);
+  const parsed = parseYaml(text);
+  if (parsed.ok) return { file, text, document: parsed.document, lines: parsed.lines, data: parsed.data };
+  throw new UserError(
+    parsed.problems
+      .slice(0, maxProblems)
+      .map(({ line, column, message }) => `${file}${line === undefined ? "" : `:${line}:${column}`}: ${message}`)
+      .join("\n"),
+  );
+}
+
+/** Its document has no places, so errors name the key alone. */
+function givenSource({ label, input }: GivenConfig): Unchecked {
+  try {
+    const data: unknown = JSON.parse(JSON.stringify(input) ?? "null");
+    const document = new Document(data);
+    return { file: label, text: String(document), document, lines: new LineCounter(), data };
+  } catch (error) {
+    throw new UserError(`${label}: expected what JSON can hold, got something else: ${messageOf(error)}`);
+  }
 }
 
 /** The text of a file of at most `maxBytes`, which may be a pipe. */

@@ -109,7 +109,8 @@ const finalColumns = [
   "reason",
 ] as const satisfies (keyof RunRow)[];
 
-function readRunRow(dir: string, varied: Varied, config: RunConfig): ExperimentRun {
+/** A run by its folder, its configuration and its values of the keys that tell runs apart. */
+export function readRunRow(dir: string, varied: Varied, config: RunConfig): ExperimentRun {
   const record = readRun(dir);
   const last = record && lastMetrics(dir, config.model.kind);
   const row: RunRow = {

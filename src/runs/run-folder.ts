@@ -32,9 +32,9 @@ export interface RunRecord extends Environment {
   readonly unigramEntropy: number | null;
   /** SHA-256 of data and vocabulary, by name. */
   readonly hashes: Readonly<Record<string, string>>;
-  /** The step at which the run waits to be told whether it goes on, where it does (src/cli/halving.ts). */
+  /** The step at which the run waits to be told whether it goes on, where it does (src/halving.ts). */
   readonly waitsAt?: number | undefined;
-  /** The step at which comparison with others stopped a run that is done (src/cli/halving.ts). */
+  /** The step at which comparison with others stopped a run that is done (src/halving.ts). */
   readonly halvedAt?: number | undefined;
   /** Of a run that failed: whether the user has something to repair first (exit code 2). */
   readonly isRefused?: boolean | undefined;

@@ -72,6 +72,47 @@ export function readLayers(runDir: string, keep: (identity: LayerIdentity) => bo
   return rows;
 }
 
+/** What one step left of a table: `values` are, of each identity in turn, l2 and max in `layers`, the number itself in `readings`. */
+export interface TableStep<Identity> {
+  readonly step: number;
+  /** The same array as long as the same places are recorded. */
+  readonly identities: readonly Identity[];
+  readonly values: readonly number[];
+}
+
+/** A run's layer rows a step at a time, since all of them together may be more than memory holds: from its events, else from the table,
+ *  which is read whole. */
+export function* layerSteps(runDir: string): Generator<TableStep<LayerIdentity>> {
+  if (isFile(eventsFile(runDir))) yield* eventSteps<LayerIdentity>(runDir, "layers");
+  else yield* stepsOf(readLayers(runDir), ({ l2, max }) => [l2, max]);
+}
+
+/** A run's readings a step at a time, as {@link layerSteps}. */
+export function* readingSteps(runDir: string): Generator<TableStep<ReadingIdentity>> {
+  if (isFile(eventsFile(runDir))) yield* eventSteps<ReadingIdentity>(runDir, "readings");
+  else yield* stepsOf(readReadings(runDir), ({ value }) => [value]);
+}
+
+function* eventSteps<Identity extends RowIdentity>(runDir: string, table: RowTable): Generator<TableStep<Identity>> {
+  for (const { step, header, values } of rowEvents<Identity, never>(runDir, table, () => []))
+    yield { step, identities: header.identities, values };
+}
+
+function* stepsOf<Row extends { readonly step: number }>(
+  rows: readonly Row[],
+  valuesIn: (row: Row) => number[],
+): Generator<TableStep<Row>> {
+  for (let start = 0, end = 0; start < rows.length; start = end) {
+    const { step } = rows[start]!;
+    while (end < rows.length && rows[end]!.step === step) end++;
+    const identities = rows.slice(start, end);
+    yield { step, identities, values: identities.flatMap(valuesIn) };
+  }
+}
+
+/** Root mean square of a row of `layers.csv`, with the digits that it has there. */
+export const rmsOf = (l2: number, count: number): number => toNumber(rounded(l2 / Math.sqrt(count)));
+
 /** Which rows become one: those of a name. `row` is what the one is about, with the count of the row that is put in. */
 export interface LayerGroup {
   readonly name: string;
@@ -143,7 +184,8 @@ export function readReadings(runDir: string): ReadingRow[] {
   return rows;
 }
 
-type ReadingIdentity = Omit<ReadingRow, "step" | "value">;
+/** What a reading is about. */
+export type ReadingIdentity = Omit<ReadingRow, "step" | "value">;
 
 function* metricsLines(runDir: string): Generator<string> {
   yield metricsHeader;
@@ -201,7 +243,7 @@ function* rowEvents<Identity extends RowIdentity, T>(
 
 const valuesOf = (l2: number, max: number, count: number): Pick<LayerRow, "l2" | "rms" | "max"> => ({
   l2,
-  rms: toNumber(rounded(l2 / Math.sqrt(count))),
+  rms: rmsOf(l2, count),
   max,
 });
 

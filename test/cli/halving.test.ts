@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { Rung } from "../../src/cli/halving.ts";
+import type { Rung } from "../../src/halving.ts";
 import type { RunRow } from "../../src/types.ts";
 import { fathom } from "./capture.ts";
 

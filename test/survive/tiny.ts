@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { loadRun } from "../../src/config/load.ts";
 import { loadRegistries } from "../../src/config/registries.ts";
 import { singleRun } from "../../src/config/sweep.ts";
-import { runOne, type RunResult } from "../../src/cli/run-one.ts";
+import { runOne, type RunResult } from "../../src/run-one.ts";
 import { formatImageSet, IDX_NAMES } from "../../src/data/image-set.ts";
 import { stream } from "../../src/random.ts";
 import type { RunIdentity } from "../../src/runs/run-folder.ts";

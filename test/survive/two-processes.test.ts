@@ -3,7 +3,7 @@ import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { beforeAll, expect, test } from "vitest";
-import { runOne } from "../../src/cli/run-one.ts";
+import { runOne } from "../../src/run-one.ts";
 import { readRun } from "../../src/runs/run-folder.ts";
 import { useTemporaryCache } from "../data/temporary-cache.ts";
 import { scratch } from "../runs/folder.ts";

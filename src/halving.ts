@@ -5,15 +5,15 @@
 import { readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import type { Varied } from "../config/identity.ts";
-import type { SweepConfig } from "../config/schema.ts";
-import { UserError } from "../errors.ts";
-import type { Outcome } from "../launchers/launcher.ts";
-import { isFile, writeWhole } from "../runs/files.ts";
-import type { ManifestEntry } from "../runs/manifest.ts";
-import { endOf, isFinished, readRun, runFolder, updateRun } from "../runs/run-folder.ts";
-import { readMetrics } from "../runs/tables.ts";
-import { groupBy, mean } from "../statistics.ts";
+import type { Varied } from "./config/identity.ts";
+import type { SweepConfig } from "./config/schema.ts";
+import { UserError } from "./errors.ts";
+import type { Outcome } from "./launchers/launcher.ts";
+import { isFile, writeWhole } from "./runs/files.ts";
+import type { ManifestEntry } from "./runs/manifest.ts";
+import { endOf, isFinished, readRun, runFolder, updateRun } from "./runs/run-folder.ts";
+import { readMetrics } from "./runs/tables.ts";
+import { groupBy, mean } from "./statistics.ts";
 import { claimRun } from "./run-one.ts";
 
 /** `sweep.halving`: configurations are compared at the steps from, from x factor, from x factor^2 ..., and the best ceil(n / factor) of
