@@ -31,12 +31,16 @@ const mains = [
   "estimate.ts",
   "evaluate.ts",
   "evaluate-translation.ts",
+  "halving.ts",
+  "index.ts",
   "inspect.ts",
+  "launch.ts",
   "measure.ts",
   "memory.ts",
   "parity.ts",
   "prepare.ts",
   "run.ts",
+  "run-one.ts",
   "samples.ts",
   "soak.ts",
   "translate.ts",
@@ -62,6 +66,8 @@ const mayImport: Record<string, readonly string[]> = {
   launchers: ["runs"],
   plots: ["runs"],
   report: ["plots", "runs"],
+  ui: ["runs", "plots", "config"],
+  export: ["runs", "plots/layer-series.ts"],
   theory: ["models", "engine", "residual", "nn", "ops", "train"],
   instruments: ["engine"],
 };
@@ -76,14 +82,18 @@ const mayImportTypes: Record<string, readonly string[]> = {
 
 /** Dynamic imports of our own files: of what a verb needs, so that `--help` need not load it, and of registries' names. */
 const mayImportOnDemand = (file: string): boolean =>
-  file.startsWith("cli/") || file.startsWith("engine/") || file === "config/registries.ts";
+  file.startsWith("cli/") ||
+  file.startsWith("engine/") ||
+  ["config/registries.ts", "index.ts", "launch.ts", "run-one.ts"].includes(file);
 
 /** Packages that belong to some folders alone. */
 const packageHomes: readonly [pattern: RegExp, homes: readonly string[]][] = [
   [/^@tensorflow\//, ["ops", "nn", "residual", "models", "engine", "theory", "metrics", "stage.ts"]],
-  [/^(onnxruntime-node|onnx-buf|@bufbuild\/)/, ["engine"]],
+  [/^(onnxruntime-node|onnx-buf)/, ["engine"]],
+  [/^@bufbuild\//, ["engine", "export"]],
   [/^yargs$/, ["cli"]],
-  [/^vega/, ["plots", "report"]],
+  [/^vega/, ["plots", "report", "ui"]],
+  [/^(hono|@hono\/|preact|@preact\/)/, ["ui"]],
   [/^yaml$/, ["config", "runs", "launchers"]],
 ];
 /** Folders of pure computation: no files, no processes, no network. */
@@ -234,8 +244,10 @@ test("no file imports itself by a detour, types apart", () => {
 
 describe("registries", () => {
   const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  // ops/index.ts is a list of functions, not of interchangeable members.
-  const registries = files.filter((file) => posix.basename(file) === "index.ts" && file !== "ops/index.ts");
+  // ops/index.ts is a list of functions, not of interchangeable members; index.ts is the library.
+  const registries = files.filter(
+    (file) => posix.basename(file) === "index.ts" && !["index.ts", "ops/index.ts"].includes(file),
+  );
 
   test("are where they were", () => {
     expect(registries.map(dirname)).toEqual(
@@ -244,6 +256,7 @@ describe("registries", () => {
         "cli",
         "data/corpora",
         "engine",
+        "export",
         "launchers",
         "nn/norms",
         "plots",

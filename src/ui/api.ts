@@ -16,8 +16,9 @@
 // | GET /api/verify                                                        | `Verification`     |
 // | GET /api/events                                                        | server-sent events |
 //
-// `runs` is a list of ids by commas. An error is `{error: string}`: 400 a query that makes no sense, 403 another origin or host, 404 what
-// is not there. Answers carry an ETag, so that what did not change is not sent again.
+// `runs` is a list of ids by commas; steps `from` and `to` are both included. An error is `{error: string}`: 400 a query that makes no
+// sense, 403 another origin or host, 404 what is not there, 405 another method than GET, 422 what is there and cannot be read. Answers carry
+// an ETag, so that what did not change is not sent again.
 
 import type { TopLevelSpec } from "vega-lite";
 import type { Claim, RunRow } from "../types.ts";
@@ -60,7 +61,8 @@ export interface RunView {
   readonly kind: "transformer" | "vae" | "gan" | "unknown";
   readonly status: RunStatus;
   readonly seed: Value;
-  /** Every key in which this experiment's runs differ, seeds included: the same keys in every run; null where a run has none. */
+  /** The keys that tell this experiment's runs apart (those of `runs.csv`), the seed included: the same in every run; null where a run
+   *  has none. */
   readonly config: Readonly<Record<string, ConfigValue>>;
   readonly steps: number;
   /** Steps it is to train in all; 0 where that is not known yet. */
@@ -70,6 +72,7 @@ export interface RunView {
   readonly seconds: Value;
   readonly trainLoss: Value;
   readonly devLoss: Value;
+  /** So far, where it goes on. */
   readonly bestDevLoss: Value;
   readonly unigramEntropy: Value;
   /** What was measured at the end, by name. */
@@ -100,7 +103,8 @@ export interface ExperimentView {
   readonly notes: readonly string[];
 }
 
-/** A run's curve: in each of at most `points` bins of steps the smallest and the largest value, where they lie, so that no spike is lost. */
+/** A run's curve: in each of at most `points` bins of steps the smallest and the largest value, where they lie, so that no spike is lost, and
+ *  the first that is not finite; and the first and the last value of the window. All values where they are not more than that. */
 export interface Curve {
   readonly run: string;
   readonly steps: readonly number[];
@@ -190,7 +194,8 @@ export interface RunRecordView {
   readonly log: string;
 }
 
-/** What `GET /api/verify` gives: the claims of the last `fathom verify`, and the figure of each check. */
+/** What `GET /api/verify` gives: the claims of the last `fathom verify`, and the figure of each check. One that is damaged has no claims, and
+ *  its summary says so. */
 export interface Verification {
   readonly checks: readonly {
     readonly check: string;
@@ -204,7 +209,7 @@ export interface Verification {
 
 /** An event of `/api/events`, named `change`: what differs since the last one. Sent at most once a second, and once at the beginning. */
 export interface Change {
-  /** Experiments whose files changed, and those that appeared. */
+  /** Experiments whose files changed, and those that appeared; `verify` where it was what `fathom verify` has found. */
   readonly changed: readonly string[];
   readonly gone: readonly string[];
   /** Of each that changed the runs whose files did. */

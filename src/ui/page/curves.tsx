@@ -1,0 +1,327 @@
+// Loss and every other metric over steps, by run or over the seeds of a configuration, and beneath it the gradient norm.
+
+import { useMemo, useState } from "preact/hooks";
+import type { JSX } from "preact";
+import type { Curve, Curves as CurvesAnswer, ExperimentView, RunView } from "../api.ts";
+import { axisOf, thinned, type Axis } from "./axes.ts";
+import { bandOf, numbersOf } from "./bands.ts";
+import { chosenRuns, configKeys, orderedGroups, runNames, type Group, type ViewProps } from "./choice.ts";
+import { coloursOf } from "./colours.ts";
+import { apiAddress, useAnswer, useSlowly, type Answer } from "./fetching.ts";
+import { count, numberText, words } from "./format.ts";
+import { LineChart, type Line, type Rule } from "./line-chart.tsx";
+import { experimentVersion } from "./live.ts";
+import { choose, route } from "./route.ts";
+import { stepWindow, StepWindow, zoom, zoomOut } from "./step-window.tsx";
+import { Chooser, Controls, Empty, Legend, Problem, Segments, Switch, Waiting } from "./widgets.tsx";
+
+type Split = "train" | "dev" | "test";
+const splits = ["train", "dev", "test"] as const;
+
+/** Bins of steps asked for, two values each: as many as are seen, of many runs as many as are drawn and sent quickly. */
+const pointsOf = (runs: number): number => Math.max(120, Math.min(500, Math.round(30_000 / Math.max(1, runs))));
+/** Seconds between one asking for the curves of more than fifty runs and the next. */
+const patience = 4;
+/** More runs than these are asked for as all runs: their names would not fit into an address. */
+const named = 30;
+
+/** The view. */
+export function Curves({ view }: ViewProps): JSX.Element {
+  const { state } = route.value;
+  const runs = chosenRuns(view.runs);
+  const groups = orderedGroups(runs, configKeys(view));
+  const hasSeeds = groups.some((group) => group.runs.length > 1);
+  const by = state["by"] ?? (hasSeeds ? "seeds" : "runs");
+  const metrics = [...new Set(splits.flatMap((split) => view.metrics[split]))];
+  const metric = state["metric"] ?? metrics[0] ?? "loss";
+  const having = splits.filter((split) => view.metrics[split].includes(metric));
+  const split =
+    state["split"] ?? (having.includes("train") && having.includes("dev") ? "both" : (having[0] ?? "train"));
+  const isLog = state["log"] === "1";
+  const [emphasis, setEmphasis] = useState<string | undefined>(undefined);
+  const version = experimentVersion(view.name);
+  const first = useCurves(view, runs, split === "both" ? "train" : (split as Split), metric, version);
+  const second = useCurves(view, runs, split === "both" ? "dev" : undefined, metric, version);
+  const hasGradient = metric !== "gradient-norm" && view.metrics.train.includes("gradient-norm");
+  const gradient = useCurves(view, runs, hasGradient ? "train" : undefined, "gradient-norm", version);
+
+  if (metrics.length === 0)
+    return (
+      <Empty title="No run has recorded a metric yet">
+        Curves appear with the first steps of a run; <code>fathom status {view.name}</code> says what is under way.
+      </Empty>
+    );
+  const extent = first.data?.extent ?? second.data?.extent ?? gradient.data?.extent ?? null;
+  const shown = windowOf(extent);
+  const lines = { by, groups, runs, view };
+  const legend = legendOf(lines);
+  return (
+    <>
+      <Controls>
+        <Chooser
+          label="Metric"
+          value={metric}
+          options={metrics.map((name) => [name, words(name)])}
+          onChoose={(name) => choose({ metric: name, split: undefined })}
+        />
+        {having.length > 1 && (
+          <Segments
+            label="Split"
+            value={split}
+            options={[
+              ...(having.includes("train") && having.includes("dev") ? [["both", "train and dev"] as const] : []),
+              ...having.map((name) => [name, name] as const),
+            ]}
+            onChoose={(name) => choose({ split: name })}
+          />
+        )}
+        {hasSeeds && (
+          <Segments
+            label="Lines"
+            value={by}
+            options={[
+              ["seeds", "over seeds"],
+              ["runs", "each run"],
+            ]}
+            onChoose={(name) => choose({ by: name })}
+          />
+        )}
+        <Switch label="log scale" isOn={isLog} onChange={(isOn) => choose({ log: isOn ? "1" : undefined })} />
+        <StepWindow extent={extent} />
+      </Controls>
+      {[first, second].map(({ error }) => error !== undefined && <Problem key={error} text={error} />)}
+      <Legend entries={legend} emphasis={emphasis} onEmphasis={setEmphasis} />
+      {first.data === undefined ? (
+        first.error === undefined && <Waiting what="curves" />
+      ) : (
+        <figure class="panel">
+          <CurvePanel
+            answers={[
+              { answer: first, isThick: split !== "both", isPointed: split !== "both" && split !== "train" },
+              { answer: second, isThick: true, isPointed: true },
+            ]}
+            of={lines}
+            x={shown}
+            isLog={isLog}
+            height={380}
+            yTitle={metric === "loss" ? `loss (${unitOf(view)})` : words(metric)}
+            label={`${words(metric)} by step`}
+            rules={metric === "loss" ? unigramRules(runs) : []}
+            emphasis={emphasis}
+          />
+          <figcaption>{captionOf(split, by, isThinned([first, second]))}</figcaption>
+        </figure>
+      )}
+      {hasGradient && first.data !== undefined && gradient.data !== undefined && gradient.data.curves.length > 0 && (
+        <figure class="panel">
+          <CurvePanel
+            answers={[{ answer: gradient, isThick: false, isPointed: false }]}
+            of={lines}
+            x={shown}
+            isLog={true}
+            height={230}
+            yTitle="gradient norm"
+            label="Gradient norm by step"
+            rules={[]}
+            emphasis={emphasis}
+          />
+          <figcaption>
+            Norm of the gradient of all parameters together, before clipping, on a logarithmic axis.
+          </figcaption>
+        </figure>
+      )}
+    </>
+  );
+}
+
+/** The curves of the chosen runs; none of an undefined split. */
+export function useCurves(
+  view: ExperimentView,
+  runs: readonly RunView[],
+  split: Split | undefined,
+  metric: string,
+  version: number,
+): Answer<CurvesAnswer> {
+  const { from, to } = stepWindow();
+  const ids = runs.length < view.runs.length && runs.length <= named ? runs.map((run) => run.id).join(",") : undefined;
+  const slow = useSlowly(version, patience);
+  const points = pointsOf(ids === undefined ? view.runs.length : runs.length);
+  const address =
+    split === undefined || runs.length === 0
+      ? undefined
+      : apiAddress(["experiments", view.name, "curves"], { split, metric, from, to, points, runs: ids });
+  return useAnswer<CurvesAnswer>(address, view.runs.length > 50 ? slow : version);
+}
+
+/** The axis of steps: the window asked for, within what there is. */
+export function windowOf(extent: readonly [number, number] | null): Axis {
+  const { from, to } = stepWindow();
+  const [first, last] = [from ?? extent?.[0] ?? 0, to ?? extent?.[1] ?? 1];
+  return { domain: [first, last > first ? last : first + 1], isLog: false };
+}
+
+/** Which lines there are, and of what. */
+export interface Lines {
+  readonly by: string;
+  readonly groups: readonly Group[];
+  readonly runs: readonly RunView[];
+  readonly view: ExperimentView;
+}
+
+/** Configurations have the colours; so runs of one are seen to belong together. */
+function legendOf({ groups }: Lines): { key: string; name: string; colour: string; note: string }[] {
+  const colours = coloursOf(groups.map(({ key }) => key));
+  return groups.map(({ key, name, runs }) => ({
+    key,
+    name,
+    colour: colours.get(key)!,
+    note: runs.length > 1 ? `${runs.length} seeds` : "",
+  }));
+}
+
+/** A chart of answers: lines by run or over seeds, as the layout says. */
+export function CurvePanel(props: {
+  answers: readonly { answer: Answer<CurvesAnswer>; isThick: boolean; isPointed: boolean }[];
+  of: Lines;
+  x: Axis;
+  isLog: boolean;
+  height: number;
+  yTitle: string;
+  label: string;
+  rules: readonly Rule[];
+  emphasis: string | undefined;
+}): JSX.Element {
+  const { answers, of, x, isLog, rules } = props;
+  const data = answers.map(({ answer }) => answer.data);
+  const lines = useMemo(
+    () =>
+      answers.flatMap(({ answer, isThick, isPointed }) =>
+        answer.data ? linesOf(of, answer.data, { isLog, isThick, isPointed }) : [],
+      ),
+    [...data, of.by, isLog, of.runs.map((run) => run.id).join(), of.view.varied.join()],
+  );
+  const { y, above } = useMemo(
+    () => verticalAxis(lines, x, isLog, rules),
+    [lines, x.domain[0], x.domain[1], isLog, rules[0]?.value],
+  );
+  if (lines.length === 0) return <Empty title="None of these runs has this metric in this window of steps" />;
+  return (
+    <>
+      <LineChart
+        label={props.label}
+        lines={lines}
+        x={x}
+        y={y}
+        xTitle="step"
+        yTitle={props.yTitle}
+        height={props.height}
+        rules={rules}
+        emphasis={lines.some(({ key }) => key === props.emphasis) ? props.emphasis : undefined}
+        onWindow={zoom}
+        onReset={zoomOut}
+      />
+      {above > 0 && (
+        <p class="caption">
+          {count(above, "value")} above the axis {above === 1 ? "is" : "are"} not drawn; a logarithmic one shows all.
+        </p>
+      )}
+    </>
+  );
+}
+
+function linesOf(
+  { by, groups, view }: Lines,
+  { curves, split }: CurvesAnswer,
+  look: { isLog: boolean; isThick: boolean; isPointed: boolean },
+): Line[] {
+  const colours = coloursOf(groups.map(({ key }) => key));
+  const names = runNames(view);
+  const byRun = new Map(curves.map((curve) => [curve.run, curve]));
+  const thickness = look.isThick ? 2 : 1;
+  return groups.flatMap((group): Line[] => {
+    const own = group.runs.flatMap((run): Curve | Curve[] => byRun.get(run.id) ?? []);
+    if (own.length === 0) return [];
+    const colour = colours.get(group.key)!;
+    if (by === "seeds") {
+      const band = bandOf(own, look.isLog);
+      const hasPoints = look.isPointed && band.x.length <= 60;
+      return [{ key: group.key, name: `${group.name} ${split}`, colour, ...band, thickness, hasPoints }];
+    }
+    return own.map((curve) => ({
+      key: group.key,
+      name: `${names.get(curve.run) ?? curve.run} ${split}`,
+      colour,
+      x: curve.steps,
+      y: numbersOf(curve.values),
+      thickness: look.isThick ? 1.6 : 1,
+      hasPoints: look.isPointed && curve.steps.length <= 60,
+    }));
+  });
+}
+
+/** Limits for what lies in the window. On a linear axis a run about to diverge may leave by orders of magnitude, and the others' curves
+ *  must stay readable: then its top is what 98 % of the values keep to, as in the figure of losses. */
+function verticalAxis(
+  lines: readonly Line[],
+  x: Axis,
+  isLog: boolean,
+  rules: readonly Rule[],
+): { y: Axis; above: number } {
+  const sorted = sortedWithin(lines, x);
+  const include = rules.map(({ value }) => value);
+  if (isLog) return { y: axisOf(thinned(sorted, 2000), true, include), above: 0 };
+  const at = (share: number): number => sorted[Math.round(share * (sorted.length - 1))] ?? 1;
+  const [middle, high, most] = [at(0.5), at(0.98), at(1)];
+  const isFarOut = most - middle > 4 * Math.max(1e-12, high - middle);
+  const y = axisOf([at(0), isFarOut ? high : most], false, include);
+  return { y, above: isFarOut ? sorted.reduce((n, value) => n + Number(value > y.domain[1]), 0) : 0 };
+}
+
+/** All finite values of lines and bands within an axis, from the smallest to the largest. */
+function sortedWithin(lines: readonly Line[], { domain }: Axis): Float64Array {
+  const values = new Float64Array(lines.reduce((n, { x, low }) => n + (low ? 3 : 1) * x.length, 0));
+  let n = 0;
+  for (const { x, y, low, high } of lines)
+    for (let i = 0; i < x.length; i++) {
+      if (x[i]! < domain[0] || x[i]! > domain[1]) continue;
+      for (const column of [y, low, high]) {
+        const value = column?.[i];
+        if (value !== undefined && Number.isFinite(value)) values[n++] = value;
+      }
+    }
+  return values.subarray(0, n).sort();
+}
+
+/** A line for each unigram entropy there is, rounded as far as it is read. */
+export function unigramRules(runs: readonly RunView[]): Rule[] {
+  const values = new Set(
+    runs.flatMap((run) => (run.unigramEntropy === null ? [] : [Number(run.unigramEntropy.toPrecision(4))])),
+  );
+  const isOfImages = runs.some((run) => run.kind === "vae");
+  return [...values].slice(0, 4).map((value) => ({
+    value,
+    label: `${isOfImages ? "best without input" : "unigram entropy"} ${numberText(value)}`,
+  }));
+}
+
+const unitOf = ({ runs }: ExperimentView): string =>
+  runs.some((run) => run.kind === "transformer")
+    ? "nats a target"
+    : runs.some((run) => run.kind === "vae")
+      ? "nats an image"
+      : "nats";
+
+const isThinned = (answers: readonly Answer<CurvesAnswer>[]): boolean =>
+  answers.some(({ data }) => data?.curves.some(({ of, steps }) => of > steps.length) === true);
+
+function captionOf(split: string, by: string, isThin: boolean): string {
+  return [
+    split === "both" ? "Thin: train; thick: dev." : "",
+    by === "seeds" ? "Lines: the median over seeds; bands: from the lowest to the highest." : "",
+    isThin
+      ? `${by === "seeds" ? "Bands hold" : "Lines show"} the smallest and the largest value of each bin of steps, so no spike is lost; drag over some steps to see them closer.`
+      : "Drag over some steps to see them closer; a double click shows all.",
+  ]
+    .filter((text) => text !== "")
+    .join(" ");
+}

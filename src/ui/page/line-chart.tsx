@@ -1,0 +1,483 @@
+// Lines, with bands where they stand for several seeds: curves over steps and profiles over layers. Drawn on canvas, so that two
+// hundred runs of six hundred points follow the pointer; what is under the pointer lies on a second canvas.
+
+import { useMemo, useRef, useState } from "preact/hooks";
+import type { JSX } from "preact";
+import { scaleOf, ticksOf, valueAt, type Axis, type Tick } from "./axes.ts";
+import { Canvas, chartFont, useWidth, type Surface } from "./canvas.tsx";
+import { numberText } from "./format.ts";
+
+/** One line. Places rise; values are NaN where there is none, and the line is broken there. */
+export interface Line {
+  readonly key: string;
+  readonly name: string;
+  readonly colour: string;
+  readonly x: readonly number[];
+  readonly y: readonly number[];
+  /** A band around it, place by place. */
+  readonly low?: readonly number[];
+  readonly high?: readonly number[];
+  readonly isDashed?: boolean;
+  /** Pixels; 1.5 where absent. */
+  readonly thickness?: number;
+  readonly hasPoints?: boolean;
+  /** Drawn pale, and not read under the pointer: a memory of another step. */
+  readonly isGhost?: boolean;
+}
+
+/** A dashed line across, with its name. */
+export interface Rule {
+  readonly value: number;
+  readonly label: string;
+}
+
+interface Props {
+  /** What the chart shows, for those who do not see it. */
+  label: string;
+  lines: readonly Line[];
+  x: Axis;
+  y: Axis;
+  xTitle: string;
+  yTitle: string;
+  height: number;
+  rules?: readonly Rule[];
+  xTicks?: readonly Tick[];
+  /** The name of what lies on the horizontal axis, before a value: `step 12`. */
+  place?: string;
+  /** The key of the line that stands out; the others are pale. */
+  emphasis?: string | undefined;
+  /** Called with the window that was drawn with the pointer. */
+  onWindow?: (from: number, to: number) => void;
+  /** Called on a double click. */
+  onReset?: () => void;
+}
+
+const margin = { left: 58, right: 14, top: 10, bottom: 36 };
+/** Lines that are read under the pointer at most. */
+const read = 9;
+
+/** Where a pointer or the keyboard stands. */
+interface Cursor {
+  readonly x: number;
+  /** Pixel of the pointer, by which lines are ordered; undefined of the keyboard. */
+  readonly pixelY: number | undefined;
+}
+
+/** The chart. Arrow keys walk along it, dragging asks for a window. */
+export function LineChart(props: Props): JSX.Element {
+  const { lines, x, y, height, rules = [], emphasis, onWindow } = props;
+  const place = useRef<HTMLDivElement>(null);
+  const width = useWidth(place);
+  const [cursor, setCursor] = useState<Cursor | undefined>(undefined);
+  const [drag, setDrag] = useState<{ from: number; to: number } | undefined>(undefined);
+  const [left, right, top, bottom] = [margin.left, width - margin.right, margin.top, height - margin.bottom];
+  const toX = scaleOf(x, left, right);
+  const toY = scaleOf(y, bottom, top);
+  const drawn = useMemo(() => lines.filter(({ isGhost }) => isGhost !== true), [lines]);
+  const found = cursor === undefined ? undefined : readingsAt(drawn, cursor, toX, toY, emphasis);
+
+  const placeOf = (event: PointerEvent): { x: number; y: number } => {
+    const box = place.current!.getBoundingClientRect();
+    return { x: event.clientX - box.left, y: event.clientY - box.top };
+  };
+  const onPointerMove = (event: PointerEvent): void => {
+    const at = placeOf(event);
+    const inside = Math.min(right, Math.max(left, at.x));
+    if (drag) setDrag({ ...drag, to: inside });
+    setCursor({ x: valueAt(x, left, right, inside), pixelY: at.y });
+  };
+  const onPointerDown = (event: PointerEvent): void => {
+    if (!onWindow || event.button !== 0 || event.pointerType === "touch") return;
+    const at = Math.min(right, Math.max(left, placeOf(event).x));
+    (event.currentTarget as Element).setPointerCapture(event.pointerId);
+    setDrag({ from: at, to: at });
+  };
+  const onPointerUp = (): void => {
+    if (!drag) return;
+    setDrag(undefined);
+    const [from, to] = [drag.from, drag.to].map((pixel) => valueAt(x, left, right, pixel)) as [number, number];
+    if (Math.abs(drag.to - drag.from) > 6) onWindow?.(Math.min(from, to), Math.max(from, to));
+  };
+  const onKeyDown = (event: KeyboardEvent): void => {
+    const direction = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (event.key === "Escape") setCursor(undefined);
+    if (direction === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const next = neighbour(drawn, cursor?.x, direction, x);
+    if (next !== undefined) setCursor({ x: next, pixelY: undefined });
+  };
+
+  return (
+    <div
+      ref={place}
+      class={onWindow ? "chart can-zoom" : "chart"}
+      role="group"
+      aria-label={`${props.label}. Arrow keys read values.`}
+      tabIndex={0}
+      style={{ height: `${height}px` }}
+      onPointerMove={onPointerMove}
+      onPointerDown={onPointerDown}
+      onPointerUp={onPointerUp}
+      onPointerLeave={() => drag === undefined && setCursor(undefined)}
+      onBlur={() => setCursor(undefined)}
+      onDblClick={props.onReset}
+      onKeyDown={onKeyDown}
+    >
+      <Canvas
+        width={width}
+        height={height}
+        content={[
+          lines,
+          x.domain[0],
+          x.domain[1],
+          y.domain[0],
+          y.domain[1],
+          y.isLog,
+          rules,
+          emphasis,
+          props.xTitle,
+          props.yTitle,
+        ]}
+        draw={(surface) => drawChart(surface, props, toX, toY)}
+      />
+      <Canvas
+        class="over"
+        width={width}
+        height={height}
+        content={[found?.x, found?.readings, drag?.from, drag?.to]}
+        draw={(surface) => drawCursor(surface, found, drag, { top, bottom, toX, toY })}
+      />
+      {found && found.readings.length > 0 && (
+        <Tooltip found={found} place={props.place ?? "step"} pixel={toX(found.x)} width={width} />
+      )}
+      <p class="unseen" aria-live="polite">
+        {cursor !== undefined && cursor.pixelY === undefined && found
+          ? `${props.place ?? "step"} ${numberText(found.x)}: ${found.readings
+              .slice(0, 4)
+              .map(({ line, value }) => `${line.name} ${numberText(value)}`)
+              .join(", ")}`
+          : ""}
+      </p>
+    </div>
+  );
+}
+
+interface Reading {
+  readonly line: Line;
+  readonly x: number;
+  readonly value: number;
+  readonly low: number | undefined;
+  readonly high: number | undefined;
+}
+
+interface Found {
+  readonly x: number;
+  /** Lines that have a value there. */
+  readonly of: number;
+  readonly readings: readonly Reading[];
+}
+
+/** The values of the lines nearest to the cursor, at the recorded place nearest to it, from top to bottom. */
+function readingsAt(
+  lines: readonly Line[],
+  { x, pixelY }: Cursor,
+  toX: (value: number) => number,
+  toY: (value: number) => number,
+  emphasis: string | undefined,
+): Found | undefined {
+  const all = lines.flatMap((line): Reading[] => {
+    const i = nearest(line.x, x);
+    if (i < 0 || Math.abs(toX(line.x[i]!) - toX(x)) > 40 || !Number.isFinite(line.y[i]!)) return [];
+    return [{ line, x: line.x[i]!, value: line.y[i]!, low: line.low?.[i], high: line.high?.[i] }];
+  });
+  if (all.length === 0) return undefined;
+  const distance = (reading: Reading): number =>
+    reading.line.key === emphasis ? -1 : pixelY === undefined ? 0 : Math.abs(toY(reading.value) - pixelY);
+  const near = [...all].sort((a, b) => distance(a) - distance(b)).slice(0, read);
+  const at = near.reduce((best, one) => (Math.abs(one.x - x) < Math.abs(best.x - x) ? one : best)).x;
+  return { x: at, of: all.length, readings: near.sort((a, b) => b.value - a.value) };
+}
+
+/** The index of the place nearest to `wanted`; -1 of none. Places rise. */
+function nearest(places: readonly number[], wanted: number): number {
+  let [low, high] = [0, places.length - 1];
+  if (high < 0) return -1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (places[middle]! <= wanted) low = middle;
+    else high = middle;
+  }
+  return wanted - places[low]! <= places[high]! - wanted ? low : high;
+}
+
+/** The next recorded place within the axis, in a direction; from nowhere the first or last. */
+function neighbour(
+  lines: readonly Line[],
+  from: number | undefined,
+  direction: number,
+  axis: Axis,
+): number | undefined {
+  let best: number | undefined;
+  for (const line of lines) {
+    for (const place of line.x) {
+      if (place < axis.domain[0] || place > axis.domain[1]) continue;
+      const isBeyond = from === undefined || (place - from) * direction > 1e-9;
+      if (isBeyond && (best === undefined || (place - best) * direction < 0)) best = place;
+    }
+  }
+  return best ?? from;
+}
+
+function Tooltip(props: { found: Found; place: string; pixel: number; width: number }): JSX.Element {
+  const { found, place, pixel, width } = props;
+  const isRight = pixel > width / 2;
+  const style = isRight ? { right: `${width - pixel + 14}px` } : { left: `${pixel + 14}px` };
+  return (
+    <div class="tooltip" style={style} aria-hidden="true">
+      <strong>
+        {place} {numberText(found.x, 7)}
+      </strong>
+      <table>
+        <tbody>
+          {found.readings.map(({ line, value, low, high }) => (
+            <tr key={line.key}>
+              <td>
+                <i class="swatch" style={{ background: line.colour }} />
+                {line.name}
+              </td>
+              <td class="number">{numberText(value)}</td>
+              {low !== undefined && high !== undefined && (
+                <td class="soft number">{low === high ? "" : `${numberText(low, 3)} to ${numberText(high, 3)}`}</td>
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {found.of > found.readings.length && <span class="soft">{found.of - found.readings.length} more not listed</span>}
+    </div>
+  );
+}
+
+function drawChart(
+  { context, width, height, ink }: Surface,
+  props: Props,
+  toX: (value: number) => number,
+  toY: (value: number) => number,
+): void {
+  const { lines, x, y, rules = [], emphasis } = props;
+  const [left, right, top, bottom] = [margin.left, width - margin.right, margin.top, height - margin.bottom];
+  // Round joins cost most of the time where there are many points.
+  context.lineJoin = lines.length > 40 ? "bevel" : "round";
+  drawAxes(context, { left, right, top, bottom }, ink, {
+    xTicks: props.xTicks ?? ticksOf(x, Math.max(2, (right - left) / 90)),
+    yTicks: ticksOf(y, Math.max(2, (bottom - top) / 42)),
+    toX,
+    toY,
+    xTitle: props.xTitle,
+    yTitle: props.yTitle,
+  });
+  context.save();
+  context.beginPath();
+  context.rect(left, top, right - left, bottom - top);
+  context.clip();
+  const many = lines.length > 40;
+  const bands = lines.filter(({ low }) => low !== undefined).length;
+  const ordered =
+    emphasis === undefined ? lines : [...lines].sort((a, b) => Number(a.key === emphasis) - Number(b.key === emphasis));
+  for (const line of ordered) {
+    const pale = line.isGhost === true || (emphasis !== undefined && line.key !== emphasis);
+    // Many bands over each other would be one grey.
+    context.globalAlpha = (pale ? 0.5 : line.key === emphasis ? 2 : 1) * (bands > 4 ? 0.09 : 0.17);
+    if (line.low && line.high) drawBand(context, line, toX, toY);
+    context.globalAlpha = line.isGhost === true ? 0.35 : pale ? 0.15 : many ? 0.7 : 0.95;
+    drawLine(context, line, toX, toY);
+    context.globalAlpha = 1;
+  }
+  for (const rule of rules) drawRule(context, rule, { left, right, top }, ink.ink, toY);
+  context.restore();
+}
+
+/** Grid, ticks and titles. */
+export function drawAxes(
+  context: CanvasRenderingContext2D,
+  { left, right, top, bottom }: { left: number; right: number; top: number; bottom: number },
+  ink: { ink: string; soft: string; line: string },
+  axes: {
+    xTicks: readonly Tick[];
+    yTicks: readonly Tick[];
+    toX: (value: number) => number;
+    toY: (value: number) => number;
+    xTitle: string;
+    yTitle: string;
+    hasGrid?: boolean;
+  },
+): void {
+  context.font = chartFont;
+  context.lineWidth = 1;
+  context.strokeStyle = ink.line;
+  context.fillStyle = ink.soft;
+  context.textBaseline = "middle";
+  context.textAlign = "right";
+  for (const { value, label } of axes.yTicks) {
+    const pixel = Math.round(axes.toY(value)) + 0.5;
+    if (!(pixel >= top - 1 && pixel <= bottom + 1)) continue;
+    if (axes.hasGrid !== false) {
+      context.globalAlpha = 0.7;
+      line(context, left, pixel, right, pixel);
+      context.globalAlpha = 1;
+    }
+    context.fillText(label, left - 7, pixel);
+  }
+  line(context, left, bottom + 0.5, right, bottom + 0.5);
+  context.textAlign = "center";
+  context.textBaseline = "top";
+  let until = -Infinity;
+  for (const { value, label } of axes.xTicks) {
+    const pixel = Math.round(axes.toX(value)) + 0.5;
+    const half = context.measureText(label).width / 2;
+    if (!(pixel >= left - 1 && pixel <= right + 1) || pixel - half < until + 6) continue;
+    line(context, pixel, bottom, pixel, bottom + 4);
+    const at = Math.min(pixel, right + margin.right - half - 1);
+    context.fillText(label, at, bottom + 7);
+    until = at + half;
+  }
+  context.fillStyle = ink.ink;
+  context.textBaseline = "alphabetic";
+  if (axes.xTitle !== "") context.fillText(axes.xTitle, (left + right) / 2, bottom + 33);
+  if (axes.yTitle === "") return;
+  context.save();
+  context.translate(11, (top + bottom) / 2);
+  context.rotate(-Math.PI / 2);
+  context.textBaseline = "middle";
+  context.fillText(fitted(context, axes.yTitle, bottom - top + 16), 0, 0);
+  context.restore();
+}
+
+/** A text cut so that it takes at most `width` pixels. */
+function fitted(context: CanvasRenderingContext2D, text: string, width: number): string {
+  if (context.measureText(text).width <= width) return text;
+  let cut = text;
+  while (cut.length > 3 && context.measureText(`${cut}…`).width > width) cut = cut.slice(0, -1);
+  return `${cut}…`;
+}
+
+function line(context: CanvasRenderingContext2D, fromX: number, fromY: number, toX: number, toY: number): void {
+  context.beginPath();
+  context.moveTo(fromX, fromY);
+  context.lineTo(toX, toY);
+  context.stroke();
+}
+
+function drawRule(
+  context: CanvasRenderingContext2D,
+  { value, label }: Rule,
+  { left, right, top }: { left: number; right: number; top: number },
+  colour: string,
+  toY: (value: number) => number,
+): void {
+  const pixel = Math.round(toY(value)) + 0.5;
+  context.globalAlpha = 0.75;
+  context.lineWidth = 1;
+  context.strokeStyle = context.fillStyle = colour;
+  context.setLineDash([6, 4]);
+  line(context, left, pixel, right, pixel);
+  context.setLineDash([]);
+  context.textAlign = "right";
+  const isHigh = pixel - top < 18;
+  context.textBaseline = isHigh ? "top" : "bottom";
+  context.fillText(label, right - 4, pixel + (isHigh ? 4 : -3));
+  context.globalAlpha = 1;
+}
+
+function drawLine(
+  context: CanvasRenderingContext2D,
+  { x, y, colour, thickness = 1.5, isDashed, hasPoints }: Line,
+  toX: (value: number) => number,
+  toY: (value: number) => number,
+): void {
+  context.strokeStyle = context.fillStyle = colour;
+  context.lineWidth = thickness;
+  context.setLineDash(isDashed === true ? [4, 3] : []);
+  context.beginPath();
+  let isDown = false;
+  for (let i = 0; i < x.length; i++) {
+    const pixel = toY(y[i]!);
+    if (!Number.isFinite(pixel)) {
+      isDown = false;
+      continue;
+    }
+    if (isDown) context.lineTo(toX(x[i]!), pixel);
+    else context.moveTo(toX(x[i]!), pixel);
+    isDown = true;
+  }
+  context.stroke();
+  context.setLineDash([]);
+  const isAlone = x.length === 1;
+  if (hasPoints !== true && !isAlone) return;
+  const radius = x.length > 60 ? 1.4 : x.length > 24 ? 2 : 2.8;
+  for (let i = 0; i < x.length; i++) {
+    const pixel = toY(y[i]!);
+    if (!Number.isFinite(pixel)) continue;
+    context.beginPath();
+    context.arc(toX(x[i]!), pixel, radius, 0, 2 * Math.PI);
+    context.fill();
+  }
+}
+
+function drawBand(
+  context: CanvasRenderingContext2D,
+  { x, low, high, colour }: Line,
+  toX: (value: number) => number,
+  toY: (value: number) => number,
+): void {
+  context.fillStyle = colour;
+  let start = 0;
+  while (start < x.length) {
+    while (start < x.length && !isBand(start)) start++;
+    let stop = start;
+    while (stop < x.length && isBand(stop)) stop++;
+    if (stop - start > 1) {
+      context.beginPath();
+      for (let i = start; i < stop; i++) context.lineTo(toX(x[i]!), toY(high![i]!));
+      for (let i = stop - 1; i >= start; i--) context.lineTo(toX(x[i]!), toY(low![i]!));
+      context.closePath();
+      context.fill();
+    }
+    start = stop;
+  }
+  function isBand(i: number): boolean {
+    return Number.isFinite(toY(low![i]!)) && Number.isFinite(toY(high![i]!));
+  }
+}
+
+function drawCursor(
+  { context, ink }: Surface,
+  found: Found | undefined,
+  drag: { from: number; to: number } | undefined,
+  at: { top: number; bottom: number; toX: (value: number) => number; toY: (value: number) => number },
+): void {
+  if (drag) {
+    context.fillStyle = ink.link;
+    context.globalAlpha = 0.18;
+    context.fillRect(Math.min(drag.from, drag.to), at.top, Math.abs(drag.to - drag.from), at.bottom - at.top);
+    context.globalAlpha = 1;
+  }
+  if (!found) return;
+  context.strokeStyle = ink.soft;
+  context.globalAlpha = 0.6;
+  const pixel = Math.round(at.toX(found.x)) + 0.5;
+  line(context, pixel, at.top, pixel, at.bottom);
+  context.globalAlpha = 1;
+  for (const { line: one, x, value } of found.readings) {
+    const y = at.toY(value);
+    if (!Number.isFinite(y) || y < at.top - 2 || y > at.bottom + 2) continue;
+    context.beginPath();
+    context.arc(at.toX(x), y, 3.6, 0, 2 * Math.PI);
+    context.fillStyle = one.colour;
+    context.strokeStyle = ink.paper;
+    context.lineWidth = 1.5;
+    context.fill();
+    context.stroke();
+  }
+}

@@ -1,0 +1,6 @@
+// A reading thread: see thread.ts.
+
+import { jobs } from "./jobs.ts";
+import { serveJobs } from "./thread.ts";
+
+serveJobs(jobs);
