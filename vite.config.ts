@@ -1,6 +1,9 @@
 // Builds the page of `fathom ui` into dist/ui/page, from where its server sends it.
 import { defineConfig } from "vite";
 
+// Whoever builds (a test, a container) may have said otherwise; the page would then hold the paths of its sources.
+process.env["NODE_ENV"] = "production";
+
 export default defineConfig({
   root: "src/ui/page",
   base: "./",

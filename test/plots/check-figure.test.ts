@@ -79,7 +79,9 @@ test.each(Object.entries(edges))("%s: compiles without a warning and can be draw
 
 test("a measured line runs through the median over seeds, its band from the smallest to the largest", () => {
   const row = rowsOf(lines(decay)).find(({ kind, x }) => kind === "measured" && x === 12)!;
-  expect(row).toMatchObject({ value: 0.166667, low: 0.0833333, high: 0.25, seeds: 3 });
+  expect(row).toMatchObject({ low: 1 / 12, high: 0.25, seeds: 3 });
+  // A median on a logarithmic axis goes through logarithms: the last digit may differ.
+  expect(row).toHaveProperty("value", expect.closeTo(1 / 6, 12));
 });
 
 test("a prediction is no seed among the measured ones and is drawn dashed", async () => {

@@ -57,7 +57,7 @@ test.skipIf(!present)(
   async () => {
     const { page, requests, complaints } = await open({ viewport: { width: 1200, height: 900 } });
     await page.waitForFunction(`[...document.querySelectorAll("${charts}")].every((chart) => chart.dataset.live)`);
-    expect(await page.locator(charts).count()).toBe(7);
+    expect(await page.locator(charts).count()).toBe(8);
     expect(await page.locator(`${charts}[data-live=yes] svg.marks path`).count()).toBeGreaterThan(100);
     // The pointer on a mark shows its values: the chart is live, not a picture.
     await page.locator("#gradient-by-layer .mark-symbol path").nth(5).hover({ force: true });
@@ -86,7 +86,7 @@ test.skipIf(!present)(
   "without scripts shows the pictures; on a narrow screen the page does not scroll sideways",
   async () => {
     const { page } = await open({ javaScriptEnabled: false, viewport: { width: 360, height: 700 } });
-    expect(await page.locator(`${charts} > svg`).count()).toBe(7);
+    expect(await page.locator(`${charts} > svg`).count()).toBe(8);
     expect(await page.locator(`${charts} > svg`).first().isVisible()).toBe(true);
     expect(await page.locator(".interactive").isVisible()).toBe(false);
     const box = await page.locator("body").boundingBox();

@@ -2,10 +2,13 @@ import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { expect, test } from "vitest";
+import { csvOf } from "../../src/plots/csv.ts";
+import { lossCurves } from "../../src/plots/index.ts";
+import { asDrawn } from "../../src/report/document.ts";
 import { escapeHtml, html, jsonForScript, programForScript } from "../../src/report/html.ts";
 import { inlineSvg } from "../../src/report/inline-svg.ts";
 import { provenance } from "../../src/report/provenance.ts";
-import { questionOf, reportPage, type ReportInput } from "../../src/report/page.ts";
+import { missingText, questionOf, reportPage, type ReportInput } from "../../src/report/page.ts";
 import { writeReport } from "../../src/report/report.ts";
 import { findings, spreadText, summaryOf } from "../../src/report/summary.ts";
 import { experimentFolder } from "../plots/experiment-folder.ts";
@@ -58,12 +61,43 @@ test("markup in names of runs, schemes and reasons stays text; nothing is fetche
 test("figures can be read without scripts: pictures whose ids do not clash, with captions", async () => {
   const page = await reportPage(inputOf());
   const markup = page.replace(/<script[^>]*>[\s\S]*?<\/script>/g, "");
-  expect(markup.replace(/<section[\s\S]*?<\/section>/g, "").match(/<svg/g)).toHaveLength(7);
+  expect(markup.replace(/<section[\s\S]*?<\/section>/g, "").match(/<svg/g)).toHaveLength(8);
   const ids = [...markup.matchAll(/\bid="([^"]+)"/g)].map((match) => match[1]);
   expect(new Set(ids).size).toBe(ids.length);
   for (const [, used] of markup.matchAll(/url\(#([^)]+)\)/g)) expect(ids).toContain(used);
-  expect(markup.match(/<figcaption>/g)).toHaveLength(7);
+  expect(markup.match(/<figcaption>/g)).toHaveLength(8);
   expect(inlineSvg(`<a id="x"/><b clip-path="url(#x)"/>`, "p")).toBe(`<a id="p-x"/><b clip-path="url(#p-x)"/>`);
+});
+
+test("behind each figure are its numbers in full, in the page, and links to the files beside it", async () => {
+  const files = ["plots/loss-curves.csv", "plots/loss-curves.svg", "plots/loss-curves.vl.json", "plots/elsewhere.svg"];
+  const page = await reportPage({ ...inputOf(), figureFiles: files });
+  const start = page.indexOf('<figure id="loss-curves">');
+  const own = page.slice(start, page.indexOf("</figure>", start));
+  const csv = /download="pre-vs-post-loss-curves\.csv"\s+href="data:text\/csv;charset=utf-8,([^"]+)"/.exec(own)![1]!;
+  expect(decodeURIComponent(csv)).toBe(csvOf(lossCurves.spec(small)));
+  expect(own).toSatisfy(has('href="plots/loss-curves.svg"'));
+  expect(own).toSatisfy(has('href="plots/loss-curves.vl.json"'));
+  // The numbers are in the page already.
+  expect(own).not.toContain('href="plots/loss-curves.csv"');
+  expect(page).not.toContain("elsewhere");
+});
+
+test("numbers in the page are rounded, steps are not", () => {
+  const spec = { data: { values: [{ step: [1234567], value: [0.123456789] }] }, width: 0.123456789 };
+  expect(asDrawn(spec as never)).toMatchObject({
+    data: { values: [{ step: [1234567], value: [0.12346] }] },
+    width: 0.123456789,
+  });
+});
+
+test("figures that no probe has recorded are named together, others with their reason", () => {
+  const text = missingText([
+    ["a", "no run has recorded a (see probes in the configuration)"],
+    ["b", "it needs a sweep"],
+    ["c", "no run has recorded c (see probes in the configuration)"],
+  ]);
+  expect(text).toBe("b (it needs a sweep); a, c: no run has recorded what they show (see probes in the configuration)");
 });
 
 test("the summary has a row a configuration, with spread over the seeds that finished", () => {

@@ -12,12 +12,15 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
+import { execFileSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { singleRun, type PlannedRun } from "../../src/config/sweep.ts";
 import type { Curves, ExperimentList, ExperimentView, LayerWindows } from "../../src/ui/api.ts";
+import type { jobs } from "../../src/ui/jobs.ts";
+import { openThread } from "../../src/ui/thread.ts";
 import { mutated } from "../fuzz/mutations.ts";
 import { config } from "../runs/folder.ts";
 import { leave, planned, plannedExperiment } from "../runs/invented.ts";
@@ -152,6 +155,48 @@ test("events of runs that go on: a damaged line is told, a torn last one is not 
     at("broken", `layers?quantity=parameter-gradient&runs=${ids[2]},${ids[4]}`),
   );
   expect(windows.map(({ run }) => run)).toEqual([ids[4]]);
+});
+
+test.skipIf(process.platform === "win32")(
+  "what is no file is not waited for, and what is too large is not read",
+  async () => {
+    const { out, ids } = damagedExperiment(5, ([pipe, folder, large, manyBytes]) => {
+      rmSync(join(pipe!, "run.json"));
+      execFileSync("mkfifo", [join(pipe!, "run.json")]);
+      rmSync(join(folder!, "metrics.csv"));
+      mkdirSync(join(folder!, "metrics.csv"));
+      truncateSync(join(large!, "run.json"), 2 ** 24 + 1);
+      truncateSync(join(manyBytes!, "metrics.csv"), 2 ** 30 + 1); // of which its disk holds nothing
+    });
+    expect(await shown(out, ids)).toEqual([
+      damaged(/run\.json: expected a file or folder, got a pipe, socket or device; remove it/),
+      damaged(/metrics\.csv: expected a table, since the run is done, got none/),
+      damaged(/run\.json: expected a run's record of at most 16777216 bytes, got 16777217/),
+      damaged(/metrics\.csv: expected at most 1073741824 bytes to show here, got 1073741825/),
+      whole,
+    ]);
+  },
+);
+
+test("a thread that runs out of memory fails what it was asked, and the next is asked of another", async () => {
+  const { out, ids } = damagedExperiment(1, () => {});
+  const runs = [{ id: ids[0]!, dir: join(out, "broken", "runs", ids[0]!) }];
+  const start = { root: out, mostBytes: { tables: 1e6, notes: 1e6 } };
+  const small = openThread<typeof jobs>("reader", start, 4);
+  try {
+    for (let i = 0; i < 2; i++) {
+      const asked = small.ask("facts", runs);
+      await expect(asked).rejects.toThrow("expected what fits into memory, got more; ask for less");
+    }
+  } finally {
+    await small.close();
+  }
+  const enough = openThread<typeof jobs>("reader", start, 512);
+  try {
+    expect(await enough.ask("facts", runs)).toMatchObject([{ id: ids[0], status: "done" }]);
+  } finally {
+    await enough.close();
+  }
 });
 
 test("a manifest that was changed by hand: the runs in their folders are there, and a note says why no more", async () => {

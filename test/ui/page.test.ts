@@ -98,7 +98,7 @@ afterAll(async () => {
   if (!present) return;
   await browser.close();
   await stop(server);
-  if (!process.env["KEEP"]) rmSync(root, { recursive: true });
+  rmSync(root, { recursive: true });
 });
 
 /** What `fathom verify` would leave: the seed's question by name behind another, so that its place on the page is the page's doing. */
