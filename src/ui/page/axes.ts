@@ -81,7 +81,8 @@ const tickLabel = (value: number): string =>
     : numberText(value);
 
 function logTicks(domain: readonly [number, number], wanted: number): Tick[] {
-  const values = logAxis([domain[0], domain[1]]).axis.values.filter(
+  // As what is included: of values alone those far from their median would be taken for strays.
+  const values = logAxis([domain[1]], [domain[0]]).axis.values.filter(
     (value) => value >= domain[0] && value <= domain[1],
   );
   // Powers of ten alone where the figures' ticks would stand too close here.
