@@ -222,7 +222,8 @@ export function CurvePanel(props: {
       />
       {above > 0 && (
         <p class="caption">
-          {count(above, "value")} above the axis {above === 1 ? "is" : "are"} not drawn; a logarithmic one shows all.
+          {count(above, "value")} above the axis {above === 1 ? "is" : "are"} not drawn; the log scale shows all that
+          are above 0.
         </p>
       )}
     </>

@@ -1,7 +1,7 @@
 // Lines, with bands where they stand for several seeds: curves over steps and profiles over layers. Drawn on canvas, so that two
 // hundred runs of six hundred points follow the pointer; what is under the pointer lies on a second canvas.
 
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { JSX } from "preact";
 import { scaleOf, ticksOf, valueAt, type Axis, type Tick } from "./axes.ts";
 import { Canvas, chartFont, useWidth, type Surface } from "./canvas.tsx";
@@ -231,10 +231,12 @@ function neighbour(
 
 function Tooltip(props: { found: Found; place: string; pixel: number; width: number }): JSX.Element {
   const { found, place, pixel, width } = props;
+  const element = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => keepInSight(element.current!));
   const isRight = pixel > width / 2;
   const style = isRight ? { right: `${width - pixel + 14}px` } : { left: `${pixel + 14}px` };
   return (
-    <div class="tooltip" style={style} aria-hidden="true">
+    <div class="tooltip" style={style} aria-hidden="true" ref={element}>
       <strong>
         {place} {numberText(found.x, 7)}
       </strong>
@@ -257,6 +259,14 @@ function Tooltip(props: { found: Found; place: string; pixel: number; width: num
       {found.of > found.readings.length && <span class="soft">{found.of - found.readings.length} more not listed</span>}
     </div>
   );
+}
+
+/** Shifts a tooltip that would stand beyond the window's edge, on small charts and screens. */
+function keepInSight(element: HTMLElement): void {
+  element.style.transform = "";
+  const { left, right } = element.getBoundingClientRect();
+  const shift = left < 4 ? 4 - left : Math.min(0, innerWidth - 4 - right);
+  if (shift !== 0) element.style.transform = `translateX(${shift}px)`;
 }
 
 function drawChart(
