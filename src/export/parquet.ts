@@ -8,7 +8,7 @@ import type { ExperimentRun } from "../runs/experiment.ts";
 import { readRun } from "../runs/run-folder.ts";
 import { layerSteps, readingSteps, readMetrics, rmsOf } from "../runs/tables.ts";
 import { distinct } from "../statistics.ts";
-import type { ExportFormat, Tick } from "./format.ts";
+import type { ExportFormat } from "./format.ts";
 
 /** Rows of a row group: a group of the widest table is some tens of megabytes while it is made. */
 const groupRows = 1 << 17;
