@@ -19,6 +19,7 @@ import * as instruments from "../dist/instruments/index.js";
 import * as launchers from "../dist/launchers/index.js";
 import * as metrics from "../dist/metrics/index.js";
 import * as norms from "../dist/nn/norms/index.js";
+import * as formats from "../dist/export/index.js";
 import * as plots from "../dist/plots/index.js";
 import * as probes from "../dist/probes/index.js";
 import { presets } from "../dist/probes/presets.js";
@@ -498,6 +499,13 @@ in [files](files.md#measurestep-stepinstrumentcsv).
 ${namesTable(all(instruments))}
 `;
 
+const formatsPage = () => `# Export formats
+
+The names of \`fathom export DIR --format\`. [Export](../export.md) tells how to open what they write.
+
+${namesTable(all(formats))}
+`;
+
 const checksPage = () => `# Checks
 
 What \`fathom verify\` runs: each is a few claims of the seed or of a paper, with what a formula predicts beside what the engine measures.
@@ -850,6 +858,7 @@ const written = [
   ["probes.md", "Probes", "what is measured while training, and presets", probesPage()],
   ["instruments.md", "Instruments", "what is measured on demand", instrumentsPage()],
   ["plots.md", "Figures", "what each shows and how to read it", plotsPage()],
+  ["export-formats.md", "Export formats", "what other tools read", formatsPage()],
   ["corpora.md", "Corpora", "corpora, readers of files, image sets", corporaPage()],
   ["metrics.md", "Metrics", "of models of images", metricsPage()],
   ["checks.md", "Checks", "the claims of `fathom verify`", checksPage()],

@@ -136,10 +136,11 @@ function gainsText(gains: Description["gains"]["encoder"]): string {
 
 /** Every registry by the kind users know it by. */
 async function registriesByKind(): Promise<Record<string, readonly Member[]>> {
-  const [{ loadRegistries, namesOf }, schema, plots, launchers, checks, instruments] = await Promise.all([
+  const [{ loadRegistries, namesOf }, schema, plots, formats, launchers, checks, instruments] = await Promise.all([
     import("../config/registries.ts"),
     import("../config/schema.ts"),
     import("../plots/index.ts"),
+    import("../export/index.ts"),
     import("../launchers/index.ts"),
     import("../theory/index.ts"),
     import("../instruments/index.ts"),
@@ -164,6 +165,7 @@ async function registriesByKind(): Promise<Record<string, readonly Member[]>> {
     probe: names.probes.map(({ name, summary }) => ({ name, summary })),
     preset: names.presets.map(({ name, summary }) => ({ name, summary })),
     plot: namesOf(plots),
+    "export-format": namesOf(formats),
     launcher: namesOf(launchers),
     "launcher-option": [...members<Launcher>(launchers).values()].flatMap(({ name: of, options }) =>
       options.map(({ name, summary, value }) => ({

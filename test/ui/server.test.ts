@@ -1,5 +1,15 @@
 // The server of `fathom ui` over an experiment that fathom has trained: every address, what it refuses, and whom.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -61,9 +71,6 @@ beforeAll(async () => {
   leave(dir, runs[0]!, 20, { status: "done", devLoss: 5, reason: "<script>alert(1)</script>" });
   leave(dir, runs[1]!, 10);
   symlinkSync(dir, join(out, "elsewhere"));
-  mkdirSync(join(out, odd));
-  for (const name of ["manifest.jsonl", "runs"]) rmSync(join(out, odd, name), { recursive: true, force: true });
-  const { cpSync } = await import("node:fs");
   cpSync(dir, join(out, odd), { recursive: true });
   mkdirSync(join(out, "no-experiment"));
   utimesSync(join(trained, "experiment.yaml"), new Date(), new Date(Date.now() + 3_600_000));
@@ -457,7 +464,6 @@ describe("refused", () => {
     const runs = [planned(1), planned(2), planned(3), planned(4), planned(5)];
     const dir = plannedExperiment(runs);
     for (const one of runs) leave(dir, one, 2, { status: "done" });
-    const { cpSync, renameSync } = await import("node:fs");
     cpSync(dir, join(place, "own"), { recursive: true });
     symlinkSync(join(place, "own"), join(place, "within"));
     const outside = join(root, "outside.json");
