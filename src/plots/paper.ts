@@ -43,7 +43,13 @@ export async function onePaperColumn(spec: TopLevelSpec): Promise<TopLevelSpec> 
     const slope = Math.max(0.5, (there - here) / 10);
     panel = Math.max(leastPanel, Math.floor(10 * (panel + (columnPoints - here) / slope)) / 10);
   }
-  while (panel > leastPanel && (await widthAt(panel)) > columnPoints) panel -= 1;
+  // The last steps one by one, as long as they help: beside what does not shrink, panels need not either.
+  for (let width = await widthAt(panel); width > columnPoints && panel > leastPanel;) {
+    const narrower = await widthAt(panel - 1);
+    if (narrower >= width) break;
+    panel -= 1;
+    width = narrower;
+  }
   return laidOut(spec, panel);
 }
 
@@ -379,7 +385,9 @@ function apart(values: unknown, domain: Box["domain"], along: number): unknown {
 }
 
 /** Points of a legend's entry besides its text: the symbol and the space around. */
-const legendGap = 22;
+const legendGap = 20;
+/** Points that a legend may be wide: it begins where the panels do, right of the axis. */
+const legendRoom = columnPoints - 34;
 
 /** As many entries beside each other as fit the column. */
 function printedLegend(legend: Tree, { scale, type }: Tree): Tree {
@@ -388,11 +396,11 @@ function printedLegend(legend: Tree, { scale, type }: Tree): Tree {
   const domain = isTree(scale) && Array.isArray(scale["domain"]) ? scale["domain"].map(String) : [];
   const longest = Math.max(1, ...domain.map((name) => textWidth(name, fontSize)));
   const heading = typeof legend["title"] === "string" ? legend["title"] : "";
-  const columns = Math.max(1, Math.min(domain.length, Math.floor((columnPoints - 4) / (longest + legendGap))));
+  const columns = Math.max(1, Math.min(domain.length, Math.floor(legendRoom / (longest + legendGap))));
   const isOneLine =
     heading !== "" &&
     columns === domain.length &&
-    textWidth(heading, fontSize) + domain.length * (longest + legendGap) < columnPoints - 8;
+    textWidth(heading, fontSize) + domain.length * (longest + legendGap) < legendRoom;
   return {
     ...rest,
     titleOrient: isOneLine ? "left" : "top",
