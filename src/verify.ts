@@ -11,6 +11,7 @@ import { interruptible } from "./engine/interruptible.ts";
 import { createEngine } from "./engine/select.ts";
 import { assert, messageOf, UserError } from "./errors.ts";
 import { checkFigure } from "./plots/check-figure.ts";
+import { csvOf } from "./plots/csv.ts";
 import { pngOf, svgOf } from "./plots/picture.ts";
 import { specText } from "./plots/render.ts";
 import { lookup, members } from "./registry.ts";
@@ -20,6 +21,7 @@ import { prepare } from "./prepare.ts";
 import { environment } from "./runs/environment.ts";
 import {
   discardVerifyFolder,
+  figureExtensions,
   figuresFolder,
   keepChecks,
   prepareVerifyFolder,
@@ -132,16 +134,17 @@ async function found(
   }
 }
 
-/** Writes a check's figure in three formats; where there is none now, an earlier one goes. */
+/** Writes a check's figure in three formats, and the table behind it; where there is none now, an earlier one goes. */
 async function writePicture(folder: string, check: string, picture: Picture | undefined): Promise<void> {
   const base = join(figuresFolder(folder), check);
   if (!picture) {
-    for (const format of ["json", "svg", "png"]) rmSync(`${base}.${format}`, { force: true });
+    for (const extension of figureExtensions) rmSync(`${base}.${extension}`, { force: true });
     return;
   }
   await writeFileAtomic(`${base}.json`, specText(picture.spec));
   await writeFileAtomic(`${base}.svg`, picture.svg);
   await writeFileAtomic(`${base}.png`, Buffer.from(pngOf(picture.svg)));
+  await writeFileAtomic(`${base}.csv`, csvOf(picture.spec) ?? "");
 }
 
 /** The laboratory on `engine`; once `signal` is aborted, whatever asks it to compute throws the signal's reason. */

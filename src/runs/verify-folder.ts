@@ -41,8 +41,9 @@ export interface ClaimLine extends Claim {
 
 /** The folder below `--out`. */
 export const verifyFolder = (out: string): string => join(out, "verify");
-/** Where figures are, one `<check>.json`, `.svg` and `.png` each. */
+/** Where figures are, one `<check>.json`, `.svg`, `.png` and `.csv` each. */
 export const figuresFolder = (folder: string): string => join(folder, "plots");
+export const figureExtensions = ["csv", "json", "png", "svg"] as const;
 
 const recordsFolder = (folder: string): string => join(folder, "checks");
 const recordFile = (folder: string, check: string): string => join(recordsFolder(folder), `${check}.json`);
@@ -120,7 +121,7 @@ function readRecord(file: string): CheckRecord {
 /** Removes what checks found that are not among `known` (any more): their records and figures, and nothing else. */
 export function keepChecks(folder: string, known: ReadonlySet<string>): void {
   const gone = readChecks(folder).flatMap(({ check }) => (known.has(check) ? [] : [check]));
-  const theirs = new Set(gone.flatMap((check) => ["json", "svg", "png"].map((extension) => `${check}.${extension}`)));
+  const theirs = new Set(gone.flatMap((check) => figureExtensions.map((extension) => `${check}.${extension}`)));
   // Records go last: without them nobody would know, after a crash, whose the figures are.
   for (const path of [figuresFolder(folder), recordsFolder(folder)])
     for (const name of regularFiles(path)) if (theirs.has(name)) rmSync(join(path, name), { force: true });

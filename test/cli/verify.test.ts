@@ -92,7 +92,9 @@ test("--json gives a list of claims; nothing fails: exit code 0; files in three 
     { name: "slope/one", seeds: "3", low: "0.01" },
     { name: "slope/two", seeds: "" },
   ]);
-  const plots = ["product", "slope"].flatMap((name) => ["json", "png", "svg"].map((format) => `${name}.${format}`));
+  const plots = ["product", "slope"].flatMap((name) =>
+    ["csv", "json", "png", "svg"].map((format) => `${name}.${format}`),
+  );
   expect(readdirSync(join(out, "verify", "plots")).sort()).toEqual(plots);
   expect(JSON.parse(read(out, "plots/slope.json"))).toHaveProperty("$schema");
   expect(read(out, "report.html")).toContain("finding of slope");
