@@ -5,7 +5,7 @@ import type { Plot } from "./plot.ts";
 import { seedNotes, type Measure } from "./profile.ts";
 import { momentName } from "./profile-grid.ts";
 import { distinct, extent, groupBy, logMedian } from "../statistics.ts";
-import { frame, hiddenNote, lineLegend, lineScales, logAxis, times } from "./style.ts";
+import { depthAxis, frame, hiddenNote, lineLegend, lineScales, logAxis, times } from "./style.ts";
 
 const measure: Measure = (run) => layerSeries(run, "parameter-gradient");
 
@@ -103,13 +103,7 @@ function spec(data: ExperimentData): TopLevelSpec {
   const depths = distinct(points.map((point) => point.depth)).sort((a, b) => a - b);
   const scales = lineScales(series);
   const legend = lineLegend("scheme", series);
-  const x = {
-    field: "depth",
-    type: "quantitative",
-    title: "depth (layers a stack)",
-    scale: { type: "log", domain: [depths[0]! / 1.15, depths.at(-1)! * 1.15], nice: false },
-    axis: { values: depths, format: "d", grid: false, labelOverlap: "greedy" },
-  };
+  const x = depthAxis(depths);
   const yOf = (field: string): object => ({
     field,
     type: "quantitative",

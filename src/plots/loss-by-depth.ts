@@ -10,7 +10,7 @@ import {
 } from "./experiment.ts";
 import type { Plot } from "./plot.ts";
 import { distinct, extent, groupBy, median } from "../statistics.ts";
-import { frame, lineLegend, lineScales } from "./style.ts";
+import { depthAxis, frame, lineLegend, lineScales } from "./style.ts";
 import { finalLoss, outcomeOf } from "./verdict.ts";
 
 /** The runs of one series at one depth. */
@@ -90,13 +90,7 @@ function spec(data: ExperimentData): TopLevelSpec {
   const top = high + room;
   const scales = lineScales(series);
   const legend = lineLegend("scheme", series);
-  const x = {
-    field: "depth",
-    type: "quantitative",
-    title: "depth (layers a stack)",
-    scale: { type: "log", domain: [depths[0]! / 1.15, depths.at(-1)! * 1.15], nice: false },
-    axis: { values: depths, format: "d", grid: false, labelOverlap: "greedy" },
-  };
+  const x = depthAxis(depths);
   const y = (field: string): object => ({
     field,
     type: "quantitative",

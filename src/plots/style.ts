@@ -189,6 +189,15 @@ export function layerTicks(layers: number): number[] {
   return [1, ...multiples.filter((value) => value > 1)];
 }
 
+/** The horizontal place of a field `depth`: logarithmic, with a tick for each of the depths that there are, in ascending order. */
+export const depthAxis = (depths: readonly number[]): object => ({
+  field: "depth",
+  type: "quantitative",
+  title: "depth (layers a stack)",
+  scale: { type: "log", domain: [depths[0]! / 1.15, depths.at(-1)! * 1.15], nice: false },
+  axis: { values: depths, format: "d", grid: false, labelOverlap: "greedy" },
+});
+
 /** `0.01`, `20`, `10⁻⁵`, `2·10⁶`: a power of ten in superscript beyond a thousand or a thousandth. */
 export function power(value: number): string {
   const [mantissa, exponent] = value.toExponential().split("e") as [string, string];
