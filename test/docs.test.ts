@@ -33,7 +33,7 @@ describe("how-to pages", () => {
   }, 300_000);
 
   test("there is one for each of the first things a user wants", () => {
-    expect(pages).toEqual(["gpu.md", "own-corpus.md", "own-probe.md", "own-scheme.md", "slurm.md"]);
+    expect(pages).toEqual(["gpu.md", "live-pages.md", "own-corpus.md", "own-probe.md", "own-scheme.md", "slurm.md"]);
   });
 
   test.each(pages)("every command of %s that this machine can run works", { timeout: 300_000 }, async (page) => {
