@@ -310,7 +310,7 @@ test.skipIf(!present)("curves are drawn, read under the pointer and by keys, and
   const page = await open(view("curves"));
   const chart = page.locator(".chart").first();
   await chart.waitFor();
-  expect(await page.locator(".chart").count()).toBe(2); // the gradient norm beneath
+  await expect.poll(() => page.locator(".chart").count()).toBe(2); // the gradient norm beneath
   expect(await inkOf(chart.locator("canvas").first())).toBeGreaterThan(2000);
   const box = (await chart.boundingBox())!;
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
