@@ -6,7 +6,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
 import { readExperiment, type Experiment, type ExperimentRun } from "../runs/experiment.ts";
 import { codeNotes } from "../runs/origin.ts";
-import { extent, groupBy, median } from "../statistics.ts";
+import { pacesOf, type Pace } from "../runs/pace.ts";
+import { extent, groupBy } from "../statistics.ts";
 import type { RunRow } from "../types.ts";
 import { compareRuns, spreadText } from "./compare.ts";
 import { readHalving } from "../halving.ts";
@@ -16,14 +17,9 @@ import { figure, table } from "./table.ts";
 import { exitCodes } from "./verb.ts";
 
 /** How far a run is. */
-export interface RunStatus extends RunRow {
+export interface RunStatus extends RunRow, Pace {
   /** Steps it is to train in all; 0 where that is not known yet. */
   readonly plannedSteps: number;
-  /** Of training, evaluation included; NaN before the first step. */
-  readonly secondsPerStep: number;
-  /** Of training, at its own pace; of a run that has none yet at that of the others of its configuration, else of the experiment. 0 of
-   *  one that has ended, NaN where it is unknown or the run has failed. */
-  readonly secondsLeft: number;
   /** The step at which it waits to be told whether it goes on (successive halving). */
   readonly waitsAt?: number;
   /** Where it was made; null outside a git repository, and before it has begun. */
@@ -46,30 +42,22 @@ export function lookAt(folder: string): Look {
 
 /** The status of the runs of an experiment. */
 export function statusesOf(runs: readonly ExperimentRun[]): RunStatus[] {
-  const pace = ({ row }: ExperimentRun): number => (row.steps > 0 ? row.seconds / row.steps : NaN);
-  const known = (values: readonly number[]): number => median(values.filter((value) => value > 0));
-  const usual = (of: readonly ExperimentRun[]) => ({
-    pace: known(of.map(pace)),
-    steps: known(of.map((r) => r.plannedSteps)),
-  });
-  const configurationOf = ({ row }: ExperimentRun): string => JSON.stringify(row.config);
-  const inAll = usual(runs);
-  const inGroup = new Map([...groupBy(runs, configurationOf)].map(([name, members]) => [name, usual(members)]));
-  return runs.map((run) => {
-    const { row, plannedSteps, waitsAt, madeWith } = run;
-    const group = inGroup.get(configurationOf(run))!;
-    const secondsPerStep = pace(run);
-    const steps = plannedSteps || group.steps || inAll.steps;
-    const left = Math.max(0, steps - row.steps) * (secondsPerStep || group.pace || inAll.pace);
-    return {
-      ...row,
+  const paces = pacesOf(
+    runs.map(({ row, plannedSteps }) => ({
+      steps: row.steps,
       plannedSteps,
-      secondsPerStep,
-      secondsLeft: hasEnded(row) ? (row.status === "failed" ? NaN : 0) : left,
-      ...(row.status === "stale" && waitsAt !== undefined && { waitsAt }),
-      git: madeWith?.git ?? null,
-    };
-  });
+      seconds: row.seconds,
+      configuration: JSON.stringify(row.config),
+      end: !hasEnded(row) ? undefined : row.status === "failed" ? "broken" : "over",
+    })),
+  );
+  return runs.map(({ row, plannedSteps, waitsAt, madeWith }, i) => ({
+    ...row,
+    plannedSteps,
+    ...paces[i]!,
+    ...(row.status === "stale" && waitsAt !== undefined && { waitsAt }),
+    git: madeWith?.git ?? null,
+  }));
 }
 
 const hasEnded = ({ status }: Pick<RunRow, "status">): boolean => ["done", "diverged", "failed"].includes(status);

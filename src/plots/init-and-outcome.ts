@@ -3,7 +3,7 @@ import { areAll, layoutOf, lossWords, type ExperimentData, type RunData } from "
 import { layerSeries } from "./layer-series.ts";
 import type { Plot } from "./plot.ts";
 import { firstOverLast, type Configuration } from "./profile.ts";
-import { frame, hiddenNote, logAxis, power } from "./style.ts";
+import { frame, hiddenNote, logAxis } from "./style.ts";
 import { finalLoss, outcomeOf } from "./verdict.ts";
 import { distinct, extent, groupBy, median, rankCorrelation } from "../statistics.ts";
 
@@ -262,7 +262,7 @@ function lacks(data: ExperimentData): string | undefined {
   const ended = data.runs.filter(({ row }) => row.status === "done" || row.status === "diverged");
   const configurations = distinct(ended.map(({ row }) => `${layout.panelOf(row)} ${layout.lineOf(row)}`)).length;
   if (configurations < fewest)
-    return `it needs at least ${power(fewest)} configurations that have ended (schemes and depths), and here are ${configurations}`;
+    return `it needs at least ${fewest} configurations that have ended (schemes and depths), and here are ${configurations}`;
   const { points } = pointsOf(data);
   if (points.some(({ value }) => Number.isFinite(value))) return undefined;
   return "no run has a final dev loss or, of a GAN, a Fréchet distance";

@@ -79,10 +79,12 @@ function seriesOf(run: RunData, quantity: Quantity, numbered: boolean): LayerSer
     });
 }
 
-const stackName = ({ player, stack }: Pick<LayerRow, "player" | "stack">, players: number): string =>
+/** What a stack is called, in a run of so many players: see {@link LayerSeries}. */
+export const stackName = ({ player, stack }: Pick<LayerRow, "player" | "stack">, players: number): string =>
   players > 1 && player !== stack ? `${player}: ${stack}` : stack;
 
-function flowIndex(stack: string): number {
+/** The place of a stack in the order in which signal passes them. */
+export function flowIndex(stack: string): number {
   const index = flow.indexOf(stack.split(": ").at(-1)!.split(" ")[0]!);
   return index < 0 ? flow.length : index;
 }

@@ -5,6 +5,7 @@ import { byNumber, layoutOf, plain, type ExperimentData } from "../plots/experim
 import * as registry from "../plots/index.ts";
 import { svgOf } from "../plots/picture.ts";
 import { isOf, unmet, type Plot } from "../plots/plot.ts";
+import { questionIn } from "../runs/manifest.ts";
 import { distinct } from "../statistics.ts";
 import { asDrawn, chartOf, documentOf, notesOf, sourcesOf } from "./document.ts";
 import { finalSentences, finalTable } from "./final-metrics.ts";
@@ -109,11 +110,10 @@ export function missingText(missing: readonly (readonly [plot: string, reason: s
   ].join("; ");
 }
 
-/** The question of the author's file: its first comment that says something, to the end of the paragraph or the next
- *  `Word:`; else a question made of what varies. */
+/** The question of the author's file, else one made of what varies. */
 export function questionOf({ source, data }: Pick<ReportInput, "source" | "data">): string {
-  const said = source === undefined ? "" : firstParagraph(source.text).replace(/^Question:\s*/i, "");
-  if (said !== "") return said[0]!.toUpperCase() + said.slice(1);
+  const said = source === undefined ? "" : questionIn(source.text);
+  if (said !== "") return said;
   const layout = layoutOf(data);
   const keys = summaryKeys(layout);
   if (keys.length === 0) return "What reaches each layer of this model, and does it learn?";
@@ -122,18 +122,6 @@ export function questionOf({ source, data }: Pick<ReportInput, "source" | "data"
     return `${key} (${values.slice(0, 6).join(", ")}${values.length > 6 ? ", ..." : ""})`;
   });
   return `How does what reaches each layer, and what is learnt, depend on ${varied.join(" and ")}?`;
-}
-
-function firstParagraph(yaml: string): string {
-  const comments = yaml
-    .split("\n")
-    .filter((line) => line.startsWith("#"))
-    .map((line) => line.replace(/^#+/, "").trim());
-  const start = comments.findIndex((line) => line !== "" && !line.startsWith("yaml-language-server"));
-  if (start < 0) return "";
-  const rest = comments.slice(start + 1);
-  const end = rest.findIndex((line) => line === "" || /^[A-Z]\w*:/.test(line));
-  return [comments[start]!, ...rest.slice(0, end < 0 ? rest.length : end)].join(" ");
 }
 
 function factsOf({ data, records }: ReportInput): string {

@@ -11,7 +11,7 @@ import { messageOf, UserError } from "../errors.ts";
 import { ensureFolder, isFile, writeWhole } from "./files.ts";
 
 /** Bytes of a manifest at most: 2 KiB a run, of which a sweep has 100,000 at most. */
-const maxBytes = 2 ** 28;
+export const maxManifestBytes = 2 ** 28;
 
 /** One line of the manifest. */
 export interface ManifestEntry extends PlannedRun {
@@ -49,6 +49,23 @@ export const authorsFile = (experimentDir: string): string => join(experimentDir
 
 const overridesMark = "# overrides of this sweep: ";
 
+/** The question of an author's file: its first comment that says something, to the end of the paragraph or the next `Word:`; empty where there
+ *  is none. */
+export function questionIn(text: string): string {
+  const comments = text
+    .split("\n")
+    .filter((line) => line.startsWith("#") && !line.startsWith(overridesMark))
+    .map((line) => line.replace(/^#+/, "").trim());
+  const start = comments.findIndex((line) => line !== "" && !line.startsWith("yaml-language-server"));
+  if (start < 0) return "";
+  const rest = comments.slice(start + 1);
+  const end = rest.findIndex((line) => line === "" || /^[A-Z]\w*:/.test(line));
+  const said = [comments[start]!, ...rest.slice(0, end < 0 ? rest.length : end)]
+    .join(" ")
+    .replace(/^Question:\s*/i, "");
+  return said === "" ? "" : said[0]!.toUpperCase() + said.slice(1);
+}
+
 /** Keeps a copy of the configuration that was last swept, with its overrides on a line of their own. */
 export function keepAuthorsFile(experimentDir: string, text: string, overrides: readonly string[]): void {
   const last = overrides.length > 0 ? `${overridesMark}${JSON.stringify(overrides)}\n` : "";
@@ -79,7 +96,7 @@ function manifestLines(experimentDir: string): string[] {
   const file = manifestFile(experimentDir);
   if (!isFile(file)) return [];
   const { size } = statSync(file);
-  if (size > maxBytes) throw damaged(file, `${size} bytes, more than any has`);
+  if (size > maxManifestBytes) throw damaged(file, `${size} bytes, more than any has`);
   return readFileSync(file, "utf8").replace(/\n$/, "").split("\n");
 }
 

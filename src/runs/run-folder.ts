@@ -56,10 +56,13 @@ export interface RunIdentity {
   readonly config: RunConfig;
 }
 
+/** Whether this may be a run's name: one that, as a folder's, stays where it is put. */
+export const isRunName = (id: unknown): id is string =>
+  typeof id === "string" && /^[A-Za-z0-9][A-Za-z0-9.=_+-]{0,199}$/.test(id);
+
 /** The folder of run `id`; ids come from files, so they are checked to stay inside. */
 export function runFolder(experimentDir: string, id: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9.=_+-]{0,199}$/.test(id))
-    throw new UserError(`${experimentDir}: "${id}" is no run's name`);
+  if (!isRunName(id)) throw new UserError(`${experimentDir}: "${id}" is no run's name`);
   return join(experimentDir, "runs", id);
 }
 

@@ -141,8 +141,9 @@ export const claimLines = (records: readonly CheckRecord[]): ClaimLine[] =>
     })),
   );
 
-/** The commit a check was made at, with a `+` where there were changes; null outside a repository. */
-export const commitOf = ({ git }: Environment): string | null => git && `${git.commit}${git.dirty ? "+" : ""}`;
+/** The commit a check or run was made at, with a `+` where there were changes; null outside a repository. */
+export const commitOf = ({ git }: Pick<Environment, "git">): string | null =>
+  git && `${git.commit}${git.dirty ? "+" : ""}`;
 
 /** Writes `checks.json` and `checks.csv` anew from all that checks found. */
 export function writeLists(folder: string, records: readonly CheckRecord[]): void {

@@ -3,7 +3,9 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { codeNotes } from "../runs/origin.ts";
-import { groupBy, median } from "../statistics.ts";
+import { pacesOf, type Pace } from "../runs/pace.ts";
+import { commitOf } from "../runs/verify-folder.ts";
+import { groupBy } from "../statistics.ts";
 import type {
   Curves,
   ExperimentList,
@@ -108,16 +110,22 @@ export function openLibrary(place: Place): Library {
     return answers;
   }
 
-  /** Asks each thread once for its share of `items`. */
-  const shares = async <T extends { readonly dir: string }, R>(
-    items: readonly T[],
-    ask: (thread: Thread<typeof jobs>, items: readonly T[]) => Promise<R>,
-  ): Promise<R[]> =>
-    Promise.all(
-      [...groupBy(items, ({ dir }) => String(hashOf(dir) % threads.length))].map(([thread, share]) =>
+  /** Asks each thread once for its share of `runs`. Refused where runs were asked for by name (`ids`) and none of them can be read: the table
+   *  shows the reasons of the others. */
+  async function readable<R extends { readonly damage: readonly string[] }>(
+    ids: readonly string[] | undefined,
+    runs: readonly RunPlace[],
+    ask: (thread: Thread<typeof jobs>, runs: readonly RunPlace[]) => Promise<R>,
+  ): Promise<R[]> {
+    const parts = await Promise.all(
+      [...groupBy(runs, ({ dir }) => String(hashOf(dir) % threads.length))].map(([thread, share]) =>
         ask(threads[Number(thread)]!, share),
       ),
     );
+    const damage = parts.flatMap((part) => part.damage);
+    if (ids && ids.length > 0 && damage.length === ids.length) throw new Refusal(422, damage[0]!);
+    return parts;
+  }
 
   function found(name: string): Found {
     const experiment = findExperiments(place).find((one) => one.name === name);
@@ -240,11 +248,7 @@ export function openLibrary(place: Place): Library {
     async curves(name, ids, asked) {
       const plan = await planOf(name);
       const runs = chosen(plan, ids);
-      const parts = await shares(runs, (thread, own) => thread.ask("curves", own, asked));
-      refuseDamaged(
-        ids,
-        parts.flatMap(({ damage }) => damage),
-      );
+      const parts = await readable(ids, runs, (thread, own) => thread.ask("curves", own, asked));
       const steps = parts.flatMap(({ extent }) => extent ?? []);
       return {
         split: asked.split,
@@ -259,11 +263,7 @@ export function openLibrary(place: Place): Library {
     async layers(name, ids, asked) {
       const plan = await planOf(name);
       const runs = chosen(plan, ids);
-      const parts = await shares(runs, (thread, own) => thread.ask("layers", own, asked));
-      refuseDamaged(
-        ids,
-        parts.flatMap(({ damage }) => damage),
-      );
+      const parts = await readable(ids, runs, (thread, own) => thread.ask("layers", own, asked));
       return {
         quantity: asked.quantity,
         isLogarithmic: !linear.has(asked.quantity),
@@ -324,11 +324,6 @@ function inOrder<T extends { readonly run: string }>(runs: readonly RunPlace[], 
   return [...parts].sort((a, b) => places.get(a.run)! - places.get(b.run)!);
 }
 
-/** Refuses where runs were asked for by name and none of them can be read: the table shows the reasons of the others. */
-function refuseDamaged(ids: readonly string[] | undefined, damage: readonly string[]): void {
-  if (ids && ids.length > 0 && damage.length === ids.length) throw new Refusal(422, damage[0]!);
-}
-
 /** Quantities on a linear axis: numbers with a unit, shares and angles, as their figures have them. */
 const linear = new Set([
   "angular-distance",
@@ -356,7 +351,7 @@ function summaryOf({ name, damage, outline, glances }: Standing): ExperimentSumm
 /** What an experiment's page shows, from its plan and what there is to know of each of its runs. */
 export function experimentView(plan: Plan, facts: readonly RunFacts[]): ExperimentView {
   const made = facts.flatMap(({ madeWith }) => madeWith ?? []);
-  const left = secondsLeft(plan.runs, facts);
+  const left = pacesBy(plan.runs, facts);
   const all = facts.flatMap((run) => run.metrics);
   const metricsOf = (split: string): string[] =>
     sortedBy([...new Set(all.flatMap(([of, name]) => (of === split ? [name] : [])))], (name) =>
@@ -390,39 +385,30 @@ const quantityOrder = [
 const sortedBy = (names: readonly string[], rank: (name: string) => number): string[] =>
   [...names].sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
 
-const hasEnded = ({ status }: RunFacts): boolean => ["done", "diverged", "failed", "damaged"].includes(status);
+/** How long runs will go on; a run that cannot be read will not. */
+function pacesBy(places: readonly PlannedPlace[], facts: readonly RunFacts[]): Left[] {
+  const plannedSteps = facts.map((run, i) => run.plannedSteps || places[i]!.steps);
+  const paces = pacesOf(
+    facts.map(({ steps, seconds, status }, i) => ({
+      steps,
+      plannedSteps: plannedSteps[i]!,
+      seconds,
+      configuration: places[i]!.configuration,
+      end: ["failed", "damaged"].includes(status)
+        ? "broken"
+        : ["done", "diverged"].includes(status)
+          ? "over"
+          : undefined,
+    })),
+  );
+  return paces.map((pace, i) => ({ ...pace, plannedSteps: plannedSteps[i]! }));
+}
 
-interface Left {
-  readonly secondsPerStep: number;
-  readonly secondsLeft: number;
+interface Left extends Pace {
   readonly plannedSteps: number;
 }
 
-/** How long runs will go on: at their own pace, else at that of their configuration, else of the experiment; as `fathom status` has it. */
-function secondsLeft(places: readonly PlannedPlace[], facts: readonly RunFacts[]): Left[] {
-  const pace = ({ steps, seconds }: RunFacts): number => (steps > 0 ? seconds / steps : NaN);
-  const stepsOf = (i: number): number => facts[i]!.plannedSteps || places[i]!.steps;
-  const usual = (indices: readonly number[]) => ({
-    pace: median(indices.map((i) => pace(facts[i]!)).filter((value) => value > 0)),
-    steps: median(indices.map(stepsOf).filter((value) => value > 0)),
-  });
-  const indices = facts.map((_, i) => i);
-  const inAll = usual(indices);
-  const inGroup = new Map(
-    [...groupBy(indices, (i) => places[i]!.configuration)].map(([name, members]) => [name, usual(members)]),
-  );
-  return facts.map((run, i) => {
-    const group = inGroup.get(places[i]!.configuration)!;
-    const plannedSteps = stepsOf(i);
-    const steps = plannedSteps || group.steps || inAll.steps;
-    const left = Math.max(0, steps - run.steps) * (pace(run) || group.pace || inAll.pace);
-    const isOver = run.status === "failed" || run.status === "damaged";
-    return { secondsPerStep: pace(run), plannedSteps, secondsLeft: hasEnded(run) ? (isOver ? NaN : 0) : left };
-  });
-}
-
 function runView(place: PlannedPlace, facts: RunFacts, left: Left): RunView {
-  const git = facts.madeWith?.git;
   return {
     id: place.id,
     kind: place.kind,
@@ -443,6 +429,6 @@ function runView(place: PlannedPlace, facts: RunFacts, left: Left): RunView {
     reason: facts.reason,
     hasSamples: facts.hasSamples,
     hasTranslations: facts.hasTranslations,
-    commit: git ? `${git.commit}${git.dirty ? "+" : ""}` : null,
+    commit: facts.madeWith ? commitOf(facts.madeWith) : null,
   };
 }

@@ -86,3 +86,7 @@ export function lstatOf(path: string): ReturnType<typeof lstatSync> | undefined 
     return undefined; // below something that is no folder
   }
 }
+
+/** A text that differs where what there is at a path does, as {@link lstatOf} saw it. */
+export const keyOf = (stats: ReturnType<typeof lstatOf>): string =>
+  stats ? `${stats.ino} ${stats.size} ${stats.mtimeMs}` : "-";

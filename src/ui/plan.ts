@@ -6,13 +6,13 @@ import { configHash, variedValue } from "../config/identity.ts";
 import type { RunConfig } from "../config/schema.ts";
 import { messageOf, UserError } from "../errors.ts";
 import { isFile } from "../runs/files.ts";
-import { authorsFile, manifestFile, readManifest } from "../runs/manifest.ts";
-import { readConfig } from "../runs/run-folder.ts";
+import { authorsFile, manifestFile, maxManifestBytes, questionIn, readManifest } from "../runs/manifest.ts";
+import { isRunName, readConfig } from "../runs/run-folder.ts";
 import { variedKeys, variedValues, type Distinguished } from "../runs/varied.ts";
 import type { ConfigValue } from "./api.ts";
 import type { Desk } from "./desk.ts";
 import { headOf } from "./lines.ts";
-import { linkOut, lstatOf } from "./place.ts";
+import { keyOf, linkOut, lstatOf } from "./place.ts";
 import type { RunPlace } from "./run-facts.ts";
 
 /** A run of a plan. */
@@ -83,9 +83,6 @@ function stateOf(root: string, dir: string): FolderState {
   }
 }
 
-const keyOf = (stats: ReturnType<typeof lstatOf>): string =>
-  stats ? `${stats.ino} ${stats.size} ${stats.mtimeMs}` : "-";
-
 /** What an experiment's folder holds, at little cost. Never throws for what its files hold. */
 export function outlineOf(desk: Desk, dir: string): Outline {
   const { root, notes } = desk;
@@ -116,18 +113,12 @@ export function outlineOf(desk: Desk, dir: string): Outline {
   return outline;
 }
 
-/** A run's name that stays within the folder of runs. */
-const isName = (id: unknown): id is string => typeof id === "string" && /^[A-Za-z0-9][A-Za-z0-9.=_+-]{0,199}$/.test(id);
-
 /** A line of a manifest as far as a list needs it. */
 interface ManifestLine {
   readonly id: string;
   readonly hash: string;
   readonly kind: unknown;
 }
-
-/** Bytes of a manifest at most, as in src/runs/manifest.ts. */
-const mostManifestBytes = 2 ** 28;
 
 /** The lines of a manifest in a state, none where there is no such file; or why it cannot be read. */
 function manifestLines({ notes }: Desk, dir: string, state: string): readonly ManifestLine[] | string {
@@ -142,7 +133,7 @@ function manifestLines({ notes }: Desk, dir: string, state: string): readonly Ma
 function readLines(file: string): readonly ManifestLine[] | string {
   if (!isFile(file)) return [];
   try {
-    if (Number(lstatOf(file)?.size ?? 0) > mostManifestBytes) throw new Error("more than any has");
+    if (Number(lstatOf(file)?.size ?? 0) > maxManifestBytes) throw new Error("more than any has");
     return readFileSync(file, "utf8")
       .replace(/\n$/, "")
       .split("\n")
@@ -152,7 +143,7 @@ function readLines(file: string): readonly ManifestLine[] | string {
           hash?: unknown;
           config?: { model?: { kind?: unknown } };
         } | null;
-        if (!isName(entry?.id) || typeof entry.hash !== "string") throw new Error("something else");
+        if (!isRunName(entry?.id) || typeof entry.hash !== "string") throw new Error("something else");
         return { id: entry.id, hash: entry.hash, kind: entry.config?.model?.kind };
       });
   } catch (error) {
@@ -181,25 +172,10 @@ function kindIn(file: string): string | undefined {
   }
 }
 
-/** The question of the author's file: its first comment that says something, to the end of the paragraph or the next `Word:`, as the
- *  report has it; empty where there is none. */
+/** The question of the author's file, which stands at its beginning; empty where there is none. */
 function questionOf(dir: string): string {
   const file = authorsFile(dir);
-  if (!isFile(file)) return "";
-  const comments = headOf(file, 65_536)
-    .split("\n")
-    .filter((line) => line.startsWith("#"))
-    .map((line) => line.replace(/^#+/, "").trim());
-  const start = comments.findIndex(
-    (line) => line !== "" && !/^(yaml-language-server|overrides of this sweep)\b/.test(line),
-  );
-  if (start < 0) return "";
-  const rest = comments.slice(start + 1);
-  const end = rest.findIndex((line) => line === "" || /^[A-Z]\w*:/.test(line));
-  const said = [comments[start]!, ...rest.slice(0, end < 0 ? rest.length : end)]
-    .join(" ")
-    .replace(/^Question:\s*/i, "");
-  return said === "" ? "" : said[0]!.toUpperCase() + said.slice(1);
+  return isFile(file) ? questionIn(headOf(file, 65_536)) : "";
 }
 
 /** What an experiment's folder holds. Never throws for what its files hold: a run whose configuration cannot be read is damaged, and where
@@ -249,7 +225,7 @@ function plannedOf({ notes }: Desk, dir: string, state: string): Planned {
 function readPlanned(dir: string): Planned {
   try {
     const runs = readManifest(dir).map(({ id, hash, varied, config }) => {
-      if (!isName(id)) throw new UserError(`${manifestFile(dir)}: "${id}" is no run's name`);
+      if (!isRunName(id)) throw new UserError(`${manifestFile(dir)}: "${id}" is no run's name`);
       return { place: { id, dir: join(dir, "runs", id), hash }, run: { varied, config } };
     });
     return { runs };

@@ -14,7 +14,7 @@ import type { Desk } from "./desk.ts";
 import { firstQuantities } from "./layer-table.ts";
 import { headOf } from "./lines.ts";
 import { metricTable, type MetricTable } from "./metric-table.ts";
-import { linkOut, lstatOf } from "./place.ts";
+import { keyOf, linkOut, lstatOf } from "./place.ts";
 
 /** Where a run lies, and what its experiment knows of it. */
 export interface RunPlace {
@@ -91,7 +91,7 @@ export function stateOf(root: string, runDir: string): RunState {
     const path = name === "" ? runDir : join(runDir, name);
     const stats = lstatOf(path);
     if (!stats && name === "") return { key: "-", changed: 0, isThere: false, damage: undefined };
-    parts.push(stats ? `${stats.ino} ${stats.size} ${stats.mtimeMs}` : "-");
+    parts.push(keyOf(stats));
     if (!stats) continue;
     changed = Math.max(changed, Number(stats.mtimeMs));
     if (stats.isSymbolicLink()) damage ??= linkOut(root, [path]) ?? oddKind(path);

@@ -1,5 +1,6 @@
 // Parts of tables as they are drawn: a curve of at most so many bins, a map of layers by at most so many steps.
 
+import { flowIndex, stackName } from "../plots/layer-series.ts";
 import { thinned } from "../statistics.ts";
 import type { Curve, LayerWindow, StackView } from "./api.ts";
 import { firstFrom } from "./column.ts";
@@ -54,13 +55,6 @@ export function curveOf(run: string, { steps, values }: Series, { from, to }: St
   return { run, steps: picked.map((i) => steps.data[i]!), values: picked.map((i) => finite(values.data[i]!)), of };
 }
 
-/** The order in which signal passes the stacks (src/plots/layer-series.ts); others follow as they appear. */
-const flow = ["embedding", "encoder", "latent", "decoder", "generator", "discriminator", "output"];
-const flowIndex = (stack: string): number => {
-  const index = flow.indexOf(stack.split(": ").at(-1)!.split(" ")[0]!);
-  return index < 0 ? flow.length : index;
-};
-
 /** One quantity of a run by layer and step; undefined where the run has not recorded it. */
 export function layerWindowOf(
   run: string,
@@ -71,7 +65,7 @@ export function layerWindowOf(
 ): LayerWindow | undefined {
   const of = table.quantities.get(quantity);
   if (!of || of.steps.length === 0) return undefined;
-  const all = [...of.layers.values()].map((layer) => ({ layer, stack: stackName(layer, table.players.size) }));
+  const all = [...of.layers.values()].map((layer) => ({ layer, stack: nameOf(layer, table.players.size) }));
   const names = [...new Set(all.map(({ stack }) => stack))].sort((a, b) => flowIndex(a) - flowIndex(b));
   const layersOf = (name: string): LayerColumn[] =>
     all
@@ -104,7 +98,7 @@ function placesIn({ steps, places }: QuantityTable, from: number, to: number): n
 }
 
 /** A stack's name: where there are several players, that of another's with the player before it; a sublayer's with it behind. */
-function stackName({ player, stack, sublayer }: LayerColumn, players: number): string {
-  const name = players > 1 && player !== stack ? `${player}: ${stack}` : stack;
-  return sublayer === "" ? name : `${name} ${sublayer}`;
+function nameOf(layer: LayerColumn, players: number): string {
+  const name = stackName(layer, players);
+  return layer.sublayer === "" ? name : `${name} ${layer.sublayer}`;
 }

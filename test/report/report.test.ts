@@ -151,6 +151,8 @@ test("the question is the author's first comment, else made of what varies", () 
   expect(questionOf({ data: small, source: { path: "a.yaml", text } })).toBe("Does depth kill post-LN?");
   const long = "# Question: does depth\n#   kill it?\n# Command: fathom\nname: a\n";
   expect(questionOf({ data: small, source: { path: "a.yaml", text: long } })).toBe("Does depth kill it?");
+  const overrides = 'name: a\n# overrides of this sweep: ["train.steps=5"]\n';
+  expect(questionOf({ data: small, source: { path: "a.yaml", text: overrides } })).toContain("model.residual");
   expect(questionOf({ data: small, source: undefined })).toContain("model.residual (post-ln, pre-ln)");
 });
 

@@ -1,7 +1,7 @@
 // Axes of the page's own charts: where values stand in pixels, and ticks. Logarithmic ones are those of the figures.
 
 import { logAxis, power } from "../../plots/style.ts";
-import { extent } from "../../statistics.ts";
+import { extent, thinned as indicesOf } from "../../statistics.ts";
 import { numberText } from "./format.ts";
 
 /** One axis: its limits, and whether it is logarithmic. */
@@ -33,13 +33,8 @@ export function axisOf(values: readonly number[], isLog: boolean, include: reado
 }
 
 /** At most `most` sorted values that stand for all: evenly chosen, the ends among them. */
-export function thinned(sorted: Float64Array, most: number): number[] {
-  const count = Math.min(sorted.length, most);
-  return Array.from(
-    { length: count },
-    (_, i) => sorted[Math.round((i * (sorted.length - 1)) / Math.max(1, count - 1))]!,
-  );
-}
+export const thinned = (sorted: Float64Array, most: number): number[] =>
+  indicesOf(sorted.length, most).map((i) => sorted[i]!);
 
 /** The pixel of a value, when the axis goes from `start` to `end`; NaN where a logarithmic axis has no place for it. */
 export function scaleOf({ domain, isLog }: Axis, start: number, end: number): (value: number) => number {
