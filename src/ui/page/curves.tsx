@@ -9,7 +9,7 @@ import { chosenRuns, configKeys, orderedGroups, runNames, type Group, type ViewP
 import { coloursOf } from "./colours.ts";
 import { apiAddress, useAnswer, useSlowly, type Answer } from "./fetching.ts";
 import { count, numberText, words } from "./format.ts";
-import { LineChart, type Line, type Rule } from "./line-chart.tsx";
+import { crowd, LineChart, type Line, type Rule } from "./line-chart.tsx";
 import { experimentVersion } from "./live.ts";
 import { choose, route } from "./route.ts";
 import { stepWindow, StepWindow, zoom, zoomOut } from "./step-window.tsx";
@@ -19,7 +19,7 @@ type Split = "train" | "dev" | "test";
 const splits = ["train", "dev", "test"] as const;
 
 /** Bins of steps asked for, two values each: as many as are seen, of many runs as many as are drawn and sent quickly. */
-const pointsOf = (runs: number): number => Math.max(120, Math.min(500, Math.round(30_000 / Math.max(1, runs))));
+const pointsOf = (runs: number): number => Math.max(120, Math.min(500, Math.round(24_000 / Math.max(1, runs))));
 /** Seconds between one asking for the curves of more than fifty runs and the next. */
 const patience = 4;
 /** More runs than these are asked for as all runs: their names would not fit into an address. */
@@ -109,7 +109,9 @@ export function Curves({ view }: ViewProps): JSX.Element {
             rules={metric === "loss" ? unigramRules(runs) : []}
             emphasis={emphasis}
           />
-          <figcaption>{captionOf(split, by, isThinned([first, second]))}</figcaption>
+          <figcaption>
+            {captionOf(split, by, (by === "seeds" ? groups : runs).length, isThinned([first, second]))}
+          </figcaption>
         </figure>
       )}
       {hasGradient && first.data !== undefined && gradient.data !== undefined && gradient.data.curves.length > 0 && (
@@ -193,17 +195,17 @@ export function CurvePanel(props: {
 }): JSX.Element {
   const { answers, of, x, isLog, rules } = props;
   const data = answers.map(({ answer }) => answer.data);
+  // Curves of runs are the same on both axes; medians over seeds are not.
+  const isLogMedian = isLog && of.by === "seeds";
   const lines = useMemo(
     () =>
       answers.flatMap(({ answer, isThick, isPointed }) =>
-        answer.data ? linesOf(of, answer.data, { isLog, isThick, isPointed }) : [],
+        answer.data ? linesOf(of, answer.data, { isLog: isLogMedian, isThick, isPointed }) : [],
       ),
-    [...data, of.by, isLog, of.runs.map((run) => run.id).join(), of.view.varied.join()],
+    [...data, of.by, isLogMedian, of.runs.map((run) => run.id).join(), of.view.varied.join()],
   );
-  const { y, above } = useMemo(
-    () => verticalAxis(lines, x, isLog, rules),
-    [lines, x.domain[0], x.domain[1], isLog, rules[0]?.value],
-  );
+  const sorted = useMemo(() => sortedWithin(lines, x), [lines, x.domain[0], x.domain[1]]);
+  const { y, above } = useMemo(() => verticalAxis(sorted, isLog, rules), [sorted, isLog, rules[0]?.value]);
   if (lines.length === 0) return <Empty title="None of these runs has this metric in this window of steps" />;
   return (
     <>
@@ -260,15 +262,9 @@ function linesOf(
   });
 }
 
-/** Limits for what lies in the window. On a linear axis a run about to diverge may leave by orders of magnitude, and the others' curves
+/** Limits for the sorted values in the window. On a linear axis a run about to diverge may leave by orders of magnitude, and the others' curves
  *  must stay readable: then its top is what 98 % of the values keep to, as in the figure of losses. */
-function verticalAxis(
-  lines: readonly Line[],
-  x: Axis,
-  isLog: boolean,
-  rules: readonly Rule[],
-): { y: Axis; above: number } {
-  const sorted = sortedWithin(lines, x);
+function verticalAxis(sorted: Float64Array, isLog: boolean, rules: readonly Rule[]): { y: Axis; above: number } {
   const include = rules.map(({ value }) => value);
   if (isLog) return { y: axisOf(thinned(sorted, 2000), true, include), above: 0 };
   const at = (share: number): number => sorted[Math.round(share * (sorted.length - 1))] ?? 1;
@@ -283,13 +279,10 @@ function sortedWithin(lines: readonly Line[], { domain }: Axis): Float64Array {
   const values = new Float64Array(lines.reduce((n, { x, low }) => n + (low ? 3 : 1) * x.length, 0));
   let n = 0;
   for (const { x, y, low, high } of lines)
-    for (let i = 0; i < x.length; i++) {
-      if (x[i]! < domain[0] || x[i]! > domain[1]) continue;
-      for (const column of [y, low, high]) {
-        const value = column?.[i];
-        if (value !== undefined && Number.isFinite(value)) values[n++] = value;
-      }
-    }
+    for (const column of [y, low, high])
+      if (column)
+        for (let i = 0; i < x.length; i++)
+          if (x[i]! >= domain[0] && x[i]! <= domain[1] && Number.isFinite(column[i])) values[n++] = column[i]!;
   return values.subarray(0, n).sort();
 }
 
@@ -315,9 +308,9 @@ const unitOf = ({ runs }: ExperimentView): string =>
 const isThinned = (answers: readonly Answer<CurvesAnswer>[]): boolean =>
   answers.some(({ data }) => data?.curves.some(({ of, steps }) => of > steps.length) === true);
 
-function captionOf(split: string, by: string, isThin: boolean): string {
+function captionOf(split: string, by: string, lines: number, isThin: boolean): string {
   return [
-    split === "both" ? "Thin: train; thick: dev." : "",
+    split !== "both" ? "" : 2 * lines > crowd ? "Pale: train; dark: dev." : "Thin: train; thick: dev.",
     by === "seeds" ? "Lines: the median over seeds; bands: from the lowest to the highest." : "",
     isThin
       ? `${by === "seeds" ? "Bands hold" : "Lines show"} the smallest and the largest value of each bin of steps, so no spike is lost; drag over some steps to see them closer.`

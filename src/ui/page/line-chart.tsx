@@ -53,6 +53,9 @@ interface Props {
 }
 
 const margin = { left: 58, right: 14, top: 10, bottom: 36 };
+/** More lines than these are hairlines without points, those that would be thick darker: without a graphics card strokes of 1 pixel are drawn six times
+ *  as fast as wider ones. */
+export const crowd = 40;
 /** Lines that are read under the pointer at most. */
 const read = 9;
 
@@ -277,8 +280,8 @@ function drawChart(
 ): void {
   const { lines, x, y, rules = [], emphasis } = props;
   const [left, right, top, bottom] = [margin.left, width - margin.right, margin.top, height - margin.bottom];
-  // Round joins cost most of the time where there are many points.
-  context.lineJoin = lines.length > 40 ? "bevel" : "round";
+  const isCrowd = lines.length > crowd;
+  context.lineJoin = isCrowd ? "bevel" : "round";
   drawAxes(context, { left, right, top, bottom }, ink, {
     xTicks: props.xTicks ?? ticksOf(x, Math.max(2, (right - left) / 90)),
     yTicks: ticksOf(y, Math.max(2, (bottom - top) / 42)),
@@ -291,7 +294,6 @@ function drawChart(
   context.beginPath();
   context.rect(left, top, right - left, bottom - top);
   context.clip();
-  const many = lines.length > 40;
   const bands = lines.filter(({ low }) => low !== undefined).length;
   const ordered =
     emphasis === undefined ? lines : [...lines].sort((a, b) => Number(a.key === emphasis) - Number(b.key === emphasis));
@@ -300,8 +302,9 @@ function drawChart(
     // Many bands over each other would be one grey.
     context.globalAlpha = (pale ? 0.5 : line.key === emphasis ? 2 : 1) * (bands > 4 ? 0.09 : 0.17);
     if (line.low && line.high) drawBand(context, line, toX, toY);
-    context.globalAlpha = line.isGhost === true ? 0.35 : pale ? 0.15 : many ? 0.7 : 0.95;
-    drawLine(context, line, toX, toY);
+    const { thickness = 1.5 } = line;
+    context.globalAlpha = line.isGhost === true ? 0.35 : pale ? 0.15 : isCrowd ? (thickness > 1 ? 0.85 : 0.45) : 0.95;
+    drawLine(context, isCrowd ? { ...line, thickness: 1, hasPoints: false } : line, toX, toY);
     context.globalAlpha = 1;
   }
   for (const rule of rules) drawRule(context, rule, { left, right, top }, ink.ink, toY);
