@@ -2,14 +2,15 @@
 
 import { useMemo, useState } from "preact/hooks";
 import type { JSX } from "preact";
+import { groupBy } from "../../statistics.ts";
 import type { Curve, Curves as CurvesAnswer, ExperimentView, RunView } from "../api.ts";
 import { axisOf, thinned, type Axis } from "./axes.ts";
 import { bandOf, numbersOf } from "./bands.ts";
 import { chosenRuns, configKeys, orderedGroups, runNames, type Group, type ViewProps } from "./choice.ts";
 import { coloursOf } from "./colours.ts";
 import { apiAddress, useAnswer, useSlowly, type Answer } from "./fetching.ts";
-import { count, numberText, words } from "./format.ts";
-import { crowd, LineChart, type Line, type Rule } from "./line-chart.tsx";
+import { count, numberText, shortKeys, words } from "./format.ts";
+import { crowd, LineChart, mostBands, type Line, type Rule } from "./line-chart.tsx";
 import { experimentVersion } from "./live.ts";
 import { choose, route } from "./route.ts";
 import { stepWindow, StepWindow, zoom, zoomOut } from "./step-window.tsx";
@@ -22,6 +23,8 @@ const splits = ["train", "dev", "test"] as const;
 const pointsOf = (runs: number): number => Math.max(120, Math.min(500, Math.round(24_000 / Math.max(1, runs))));
 /** Seconds between one asking for the curves of more than fifty runs and the next. */
 const patience = 4;
+/** More configurations than these share colours by the values of one key: so many colours would not be told apart. */
+const mostColours = 6;
 /** More runs than these are asked for as all runs: their names would not fit into an address. */
 const named = 30;
 
@@ -29,7 +32,9 @@ const named = 30;
 export function Curves({ view }: ViewProps): JSX.Element {
   const { state } = route.value;
   const runs = chosenRuns(view.runs);
-  const groups = orderedGroups(runs, configKeys(view));
+  const keys = configKeys(view);
+  const colourKey = state["colours"] ?? colourKeyOf(runs, keys);
+  const groups = colouredGroups(runs, keys, colourKey);
   const hasSeeds = groups.some((group) => group.runs.length > 1);
   const by = state["by"] ?? (hasSeeds ? "seeds" : "runs");
   const metrics = [...new Set(splits.flatMap((split) => view.metrics[split]))];
@@ -54,7 +59,6 @@ export function Curves({ view }: ViewProps): JSX.Element {
   const extent = first.data?.extent ?? second.data?.extent ?? gradient.data?.extent ?? null;
   const shown = windowOf(extent);
   const lines = { by, groups, runs, view };
-  const legend = legendOf(lines);
   return (
     <>
       <Controls>
@@ -86,11 +90,19 @@ export function Curves({ view }: ViewProps): JSX.Element {
             onChoose={(name) => choose({ by: name })}
           />
         )}
+        {keys.length > 1 && (
+          <Chooser
+            label="Colours"
+            value={colourKey}
+            options={[[each, "each configuration"], ...[...shortKeys(keys)].map(([key, name]) => [key, name] as const)]}
+            onChoose={(key) => choose({ colours: key })}
+          />
+        )}
         <Switch label="log scale" isOn={isLog} onChange={(isOn) => choose({ log: isOn ? "1" : undefined })} />
         <StepWindow extent={extent} />
       </Controls>
       {[first, second].map(({ error }) => error !== undefined && <Problem key={error} text={error} />)}
-      <Legend entries={legend} emphasis={emphasis} onEmphasis={setEmphasis} />
+      <Legend entries={legendOf(groups)} emphasis={emphasis} onEmphasis={setEmphasis} />
       {first.data === undefined ? (
         first.error === undefined && <Waiting what="curves" />
       ) : (
@@ -162,22 +174,54 @@ export function windowOf(extent: readonly [number, number] | null): Axis {
   return { domain: [first, last > first ? last : first + 1], isLog: false };
 }
 
+/** The seeds of a configuration, with the colour they share with others. */
+interface ColouredGroup extends Group {
+  readonly colour: string;
+  /** Whose colour it is: the same of all that have it. */
+  readonly colourGroup: Pick<Group, "key" | "name">;
+}
+
 /** Which lines there are, and of what. */
 export interface Lines {
   readonly by: string;
-  readonly groups: readonly Group[];
+  readonly groups: readonly ColouredGroup[];
   readonly runs: readonly RunView[];
   readonly view: ExperimentView;
 }
 
-/** Configurations have the colours; so runs of one are seen to belong together. */
-function legendOf({ groups }: Lines): { key: string; name: string; colour: string; note: string }[] {
-  const colours = coloursOf(groups.map(({ key }) => key));
-  return groups.map(({ key, name, runs }) => ({
+/** In place of a key: each configuration has a colour of its own. */
+const each = "each";
+
+/** The key whose values have colours of their own: `each` while configurations are few, else that of the fewest values. */
+function colourKeyOf(runs: readonly RunView[], keys: readonly string[]): string {
+  if (keys.length < 2 || orderedGroups(runs, keys).length <= mostColours) return each;
+  const values = (key: string): number => orderedGroups(runs, [key]).length;
+  return keys.filter((key) => values(key) > 1).sort((a, b) => values(a) - values(b))[0] ?? each;
+}
+
+/** Configurations, coloured by a key's values, or each by itself. So runs of one are seen to belong together. */
+export function colouredGroups(runs: readonly RunView[], keys: readonly string[], colourKey = each): ColouredGroup[] {
+  const owners = orderedGroups(runs, colourKey === each ? keys : [colourKey]);
+  const colours = coloursOf(owners.map(({ key }) => key));
+  const ownerOf = new Map(owners.flatMap((owner) => owner.runs.map((run) => [run, owner] as const)));
+  return orderedGroups(runs, keys).map((group) => {
+    const colourGroup = ownerOf.get(group.runs[0]!)!;
+    return { ...group, colourGroup, colour: colours.get(colourGroup.key)! };
+  });
+}
+
+/** One entry a colour. */
+function legendOf(groups: readonly ColouredGroup[]): { key: string; name: string; colour: string; note: string }[] {
+  return [...groupBy(groups, ({ colourGroup }) => colourGroup.key)].map(([key, same]) => ({
     key,
-    name,
-    colour: colours.get(key)!,
-    note: runs.length > 1 ? `${runs.length} seeds` : "",
+    name: same[0]!.colourGroup.name,
+    colour: same[0]!.colour,
+    note:
+      same.length > 1
+        ? count(same.length, "configuration")
+        : same[0]!.runs.length > 1
+          ? `${same[0]!.runs.length} seeds`
+          : "",
   }));
 }
 
@@ -202,7 +246,14 @@ export function CurvePanel(props: {
       answers.flatMap(({ answer, isThick, isPointed }) =>
         answer.data ? linesOf(of, answer.data, { isLog: isLogMedian, isThick, isPointed }) : [],
       ),
-    [...data, of.by, isLogMedian, of.runs.map((run) => run.id).join(), of.view.varied.join()],
+    [
+      ...data,
+      of.by,
+      isLogMedian,
+      of.runs.map((run) => run.id).join(),
+      of.view.varied.join(),
+      of.groups.map(({ colour }) => colour).join(),
+    ],
   );
   const sorted = useMemo(() => sortedWithin(lines, x), [lines, x.domain[0], x.domain[1]]);
   const { y, above } = useMemo(() => verticalAxis(sorted, isLog, rules), [sorted, isLog, rules[0]?.value]);
@@ -237,21 +288,21 @@ function linesOf(
   { curves, split }: CurvesAnswer,
   look: { isLog: boolean; isThick: boolean; isPointed: boolean },
 ): Line[] {
-  const colours = coloursOf(groups.map(({ key }) => key));
   const names = runNames(view);
   const byRun = new Map(curves.map((curve) => [curve.run, curve]));
   const thickness = look.isThick ? 2 : 1;
   return groups.flatMap((group): Line[] => {
     const own = group.runs.flatMap((run): Curve | Curve[] => byRun.get(run.id) ?? []);
     if (own.length === 0) return [];
-    const colour = colours.get(group.key)!;
+    const { colour } = group;
+    const { key } = group.colourGroup;
     if (by === "seeds") {
       const band = bandOf(own, look.isLog);
       const hasPoints = look.isPointed && band.x.length <= 60;
-      return [{ key: group.key, name: `${group.name} ${split}`, colour, ...band, thickness, hasPoints }];
+      return [{ key, name: `${group.name} ${split}`, colour, ...band, thickness, hasPoints }];
     }
     return own.map((curve) => ({
-      key: group.key,
+      key,
       name: `${names.get(curve.run) ?? curve.run} ${split}`,
       colour,
       x: curve.steps,
@@ -309,9 +360,14 @@ const isThinned = (answers: readonly Answer<CurvesAnswer>[]): boolean =>
   answers.some(({ data }) => data?.curves.some(({ of, steps }) => of > steps.length) === true);
 
 function captionOf(split: string, by: string, lines: number, isThin: boolean): string {
+  const drawn = split === "both" ? 2 * lines : lines;
   return [
-    split !== "both" ? "" : 2 * lines > crowd ? "Pale: train; dark: dev." : "Thin: train; thick: dev.",
-    by === "seeds" ? "Lines: the median over seeds; bands: from the lowest to the highest." : "",
+    split !== "both" ? "" : drawn > crowd ? "Pale: train; dark: dev." : "Thin: train; thick: dev.",
+    by !== "seeds"
+      ? ""
+      : drawn > mostBands
+        ? "Lines: the median over seeds; choose a name above for the bands from the lowest to the highest."
+        : "Lines: the median over seeds; bands: from the lowest to the highest.",
     isThin
       ? `${by === "seeds" ? "Bands hold" : "Lines show"} the smallest and the largest value of each bin of steps, so no spike is lost; drag over some steps to see them closer.`
       : "Drag over some steps to see them closer; a double click shows all.",

@@ -5,6 +5,7 @@ import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { JSX } from "preact";
 import { scaleOf, ticksOf, valueAt, type Axis, type Tick } from "./axes.ts";
 import { Canvas, chartFont, useWidth, type Surface } from "./canvas.tsx";
+import type { Ink } from "./colours.ts";
 import { numberText } from "./format.ts";
 
 /** One line. Places rise; values are NaN where there is none, and the line is broken there. */
@@ -53,9 +54,11 @@ interface Props {
 }
 
 const margin = { left: 58, right: 14, top: 10, bottom: 36 };
-/** More lines than these are hairlines without points, those that would be thick darker: without a graphics card strokes of 1 pixel are drawn six times
- *  as fast as wider ones. */
+/** More lines than these are hairlines without points, those that would be thick darker: without a graphics card strokes of 1 pixel are
+ *  drawn six times as fast as wider ones. */
 export const crowd = 40;
+/** Bands of more lines than these would be one grey: only what stands out has its own then. */
+export const mostBands = 12;
 /** Lines that are read under the pointer at most. */
 const read = 9;
 
@@ -246,7 +249,7 @@ function Tooltip(props: { found: Found; place: string; pixel: number; width: num
       <table>
         <tbody>
           {found.readings.map(({ line, value, low, high }) => (
-            <tr key={line.key}>
+            <tr key={line.name}>
               <td>
                 <i class="swatch" style={{ background: line.colour }} />
                 {line.name}
@@ -301,13 +304,13 @@ function drawChart(
     const pale = line.isGhost === true || (emphasis !== undefined && line.key !== emphasis);
     // Many bands over each other would be one grey.
     context.globalAlpha = (pale ? 0.5 : line.key === emphasis ? 2 : 1) * (bands > 4 ? 0.09 : 0.17);
-    if (line.low && line.high) drawBand(context, line, toX, toY);
+    if (line.low && line.high && (bands <= mostBands || line.key === emphasis)) drawBand(context, line, toX, toY);
     const { thickness = 1.5 } = line;
     context.globalAlpha = line.isGhost === true ? 0.35 : pale ? 0.15 : isCrowd ? (thickness > 1 ? 0.85 : 0.45) : 0.95;
     drawLine(context, isCrowd ? { ...line, thickness: 1, hasPoints: false } : line, toX, toY);
     context.globalAlpha = 1;
   }
-  for (const rule of rules) drawRule(context, rule, { left, right, top }, ink.ink, toY);
+  for (const rule of rules) drawRule(context, rule, { left, right, top }, ink, toY);
   context.restore();
 }
 
@@ -386,19 +389,24 @@ function drawRule(
   context: CanvasRenderingContext2D,
   { value, label }: Rule,
   { left, right, top }: { left: number; right: number; top: number },
-  colour: string,
+  { ink, paper }: Ink,
   toY: (value: number) => number,
 ): void {
   const pixel = Math.round(toY(value)) + 0.5;
   context.globalAlpha = 0.75;
   context.lineWidth = 1;
-  context.strokeStyle = context.fillStyle = colour;
+  context.strokeStyle = context.fillStyle = ink;
   context.setLineDash([6, 4]);
   line(context, left, pixel, right, pixel);
   context.setLineDash([]);
   context.textAlign = "right";
   const isHigh = pixel - top < 18;
   context.textBaseline = isHigh ? "top" : "bottom";
+  context.globalAlpha = 1;
+  // Paper around the letters, where lines run beneath them.
+  context.lineWidth = 4;
+  context.strokeStyle = paper;
+  context.strokeText(label, right - 4, pixel + (isHigh ? 4 : -3));
   context.fillText(label, right - 4, pixel + (isHigh ? 4 : -3));
   context.globalAlpha = 1;
 }

@@ -2,8 +2,8 @@
 
 import type { ComponentChildren, JSX } from "preact";
 import type { RunRecordView, RunView } from "../api.ts";
-import { configKeys, orderedGroups, runNames, tokenOf, type ViewProps } from "./choice.ts";
-import { CurvePanel, unigramRules, useCurves, windowOf } from "./curves.tsx";
+import { configKeys, runNames, tokenOf, type ViewProps } from "./choice.ts";
+import { colouredGroups, CurvePanel, unigramRules, useCurves, windowOf } from "./curves.tsx";
 import { apiAddress, useAnswer } from "./fetching.ts";
 import { columnText, configText, durationText, nothing, stepTimeText, words } from "./format.ts";
 import { runVersion } from "./live.ts";
@@ -95,7 +95,7 @@ function Loss({ view, run }: ViewProps & { run: RunView }): JSX.Element | null {
           { answer: train, isThick: false, isPointed: false },
           { answer: dev, isThick: true, isPointed: true },
         ]}
-        of={{ by: "runs", groups: orderedGroups(runs, configKeys(view)), runs, view }}
+        of={{ by: "runs", groups: colouredGroups(runs, configKeys(view)), runs, view }}
         x={windowOf(train.data?.extent ?? dev.data?.extent ?? null)}
         isLog={false}
         height={220}
