@@ -18,9 +18,9 @@ export interface LoadedExperiment {
 
 /** The rows of an experiment's folder. Layer rows are summed up to one a layer, step and quantity (L2 over all of the
  *  layer's parameters) while they are read, since the parameters' own may run to millions. Throws `UserError` where the
- *  folder is no experiment. */
-export function loadExperiment(experimentDir: string): LoadedExperiment {
-  const { name, varied, runs } = readExperiment(experimentDir);
+ *  folder is no experiment, or one of its runs, but for those `leftOut`, cannot be read. */
+export function loadExperiment(experimentDir: string, leftOut: ReadonlySet<string> = new Set()): LoadedExperiment {
+  const { name, varied, runs } = readExperiment(experimentDir, leftOut);
   const data = {
     name,
     varied,

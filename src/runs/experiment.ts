@@ -41,16 +41,20 @@ export interface Experiment {
   readonly runs: readonly ExperimentRun[];
 }
 
-/** Reads an experiment's folder; a `UserError` where it is none. */
-export function readExperiment(dir: string): Experiment {
+/** Reads an experiment's folder, but for runs of the ids `leftOut`; a `UserError` where it is none. */
+export function readExperiment(dir: string, leftOut: ReadonlySet<string> = new Set()): Experiment {
   const runsDir = join(dir, "runs");
   if (!existsSync(runsDir) && !isFile(manifestFile(dir)))
     throw new UserError(
       `${dir}: expected an experiment's folder (with runs/ or manifest.jsonl), got ${existsSync(dir) ? "another one" : "none"}`,
     );
-  const manifest = readManifest(dir);
+  const manifest = readManifest(dir).filter(({ id }) => !leftOut.has(id));
   const planned = new Set(manifest.map((e) => e.id));
-  const folders = existsSync(runsDir) ? readdirSync(runsDir).sort() : [];
+  const folders = existsSync(runsDir)
+    ? readdirSync(runsDir)
+        .sort()
+        .filter((id) => !leftOut.has(id))
+    : [];
   const alone = folders.filter((id) => !planned.has(id) && isFile(join(runsDir, id, "config.yaml")));
   const runs = [
     ...manifest.map(({ id, varied, config }) => ({ dir: runFolder(dir, id), varied, config })),

@@ -149,8 +149,9 @@ export interface LayerWindows {
   readonly windows: readonly LayerWindow[];
 }
 
-/** What `.../figures` gives: every figure of `fathom plot` that these rows allow. */
+/** What `.../figures` gives: every figure of `fathom plot` that these rows allow, and the damaged runs that figures are made without. */
 export interface FigureList {
+  readonly leftOut: readonly { readonly id: string; readonly reason: string }[];
   readonly figures: readonly { readonly name: string; readonly summary: string }[];
 }
 

@@ -16,8 +16,19 @@ const mostBytes = 2 ** 28;
 /** The experiment that was read last. */
 let latest: { readonly dir: string; readonly key: string; readonly loaded: LoadedExperiment } | undefined;
 
-/** The rows of an experiment; `key` tells the states of its files apart. A refusal where they are too many. */
-function rowsOf(dir: string, key: string, runDirs: readonly string[]): LoadedExperiment {
+/** What an experiment's figures are made from. */
+export interface DrawnRuns {
+  readonly dir: string;
+  /** Tells the states of its files apart. */
+  readonly key: string;
+  /** Folders of the runs that are drawn. */
+  readonly runDirs: readonly string[];
+  /** Those that cannot be read. */
+  readonly leftOut: FigureList["leftOut"];
+}
+
+/** The rows of an experiment. A refusal where they are too many. */
+function rowsOf({ dir, key, runDirs, leftOut }: DrawnRuns): LoadedExperiment {
   if (latest?.dir === dir && latest.key === key) return latest.loaded;
   latest = undefined;
   const size = (file: string): number => Number(lstatOf(file)?.size ?? 0);
@@ -32,7 +43,7 @@ function rowsOf(dir: string, key: string, runDirs: readonly string[]): LoadedExp
         `\`fathom plot ${dir} --plot NAME\` draws them as files, the curves and layers here show them all the same`,
     );
   try {
-    latest = { dir, key, loaded: loadExperiment(dir) };
+    latest = { dir, key, loaded: loadExperiment(dir, new Set(leftOut.map(({ id }) => id))) };
   } catch (error) {
     if (error instanceof UserError) throw new Refusal(422, messageOf(error));
     throw error;
@@ -43,20 +54,20 @@ function rowsOf(dir: string, key: string, runDirs: readonly string[]): LoadedExp
 const megabytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`;
 
 /** The figures that an experiment's rows allow. */
-export function figuresOf(dir: string, key: string, runDirs: readonly string[]): FigureList {
-  const { data } = rowsOf(dir, key, runDirs);
+export function figuresOf(drawn: DrawnRuns): FigureList {
+  const { data } = rowsOf(drawn);
   const figures = [...members<Plot>(registry).values()]
     .filter((plot) => unmet(plot, data) === undefined)
     .map(({ name, summary }) => ({ name, summary }));
-  return { figures };
+  return { figures, leftOut: drawn.leftOut };
 }
 
 /** A figure of an experiment. */
-export function figureOf(dir: string, key: string, runDirs: readonly string[], name: string): Figure {
+export function figureOf(drawn: DrawnRuns, name: string): Figure {
   const plot = members<Plot>(registry).get(name);
   if (!plot)
     throw new Refusal(404, `${name}: expected the name of a figure, got none; \`fathom list plot\` names them`);
-  const { data } = rowsOf(dir, key, runDirs);
+  const { data } = rowsOf(drawn);
   const reason = unmet(plot, data);
   if (reason !== undefined) throw new Refusal(422, `${data.name}: the figure ${name} cannot be drawn: ${reason}`);
   return { name, title: plot.title(data), caption: plot.caption, spec: plot.spec(data) };

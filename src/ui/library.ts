@@ -21,6 +21,7 @@ import type {
   Verification,
 } from "./api.ts";
 import type { drawings } from "./drawer.ts";
+import type { DrawnRuns } from "./figures.ts";
 import type { jobs } from "./jobs.ts";
 import { keeping } from "./kept.ts";
 import { finite } from "./numbers.ts";
@@ -181,16 +182,20 @@ export function openLibrary(place: Place): Library {
   }
 
   /** The state of all that figures are made from, and whose it is. */
-  async function drawn(name: string): Promise<{ dir: string; key: string; runDirs: string[] }> {
+  async function drawn(name: string): Promise<DrawnRuns> {
     const { dir } = found(name);
     const [outline] = await threadOf(dir).ask("outlines", [dir]);
     const runs = outline!.runs;
+    // Facts first: they tell of damage within tables, which glances know of from then on. Nor may a link be followed that leads out.
+    await shared(runs, (thread, own) => thread.ask("facts", own));
     const glances = await shared(runs, (thread, own) => thread.ask("glances", own));
-    // `loadExperiment` follows links: it is not let where one leads out.
-    const odd = glances.find(({ status }) => status === "damaged");
-    if (odd) throw new Refusal(422, `figures are of all runs, and ${odd.id} is damaged: ${odd.reason}`);
+    const leftOut = glances.flatMap(({ id, status, reason = "" }) => (status === "damaged" ? [{ id, reason }] : []));
+    const [odd] = leftOut;
+    if (odd && leftOut.length === runs.length)
+      throw new Refusal(422, `all runs are damaged, so that no figure can be made; of ${odd.id}: ${odd.reason}`);
     const key = [outline!.signature, ...glances.map(({ signature }) => signature)].join("\n");
-    return { dir, key, runDirs: runs.map((run) => run.dir) };
+    const runDirs = runs.filter((_, i) => glances[i]!.status !== "damaged").map((run) => run.dir);
+    return { dir, key, runDirs, leftOut };
   }
 
   /** What the drawer holds of an experiment: of which state of its files, and until when it is left to rest. */
@@ -199,13 +204,10 @@ export function openLibrary(place: Place): Library {
 
   /** What `make` gives of an experiment's rows as they are now. All of them are read for it: while they change every second, that is done
    *  again only after four times as long as it took. */
-  async function drawnOf<T>(
-    name: string,
-    what: string,
-    make: (dir: string, key: string, runDirs: readonly string[]) => Promise<T>,
-  ): Promise<T> {
+  async function drawnOf<T>(name: string, what: string, make: (drawn: DrawnRuns) => Promise<T>): Promise<T> {
     for (;;) {
-      const { dir, key, runDirs } = await drawn(name);
+      const rows = await drawn(name);
+      const { dir, key } = rows;
       const known = figures.get<T>(`${what} ${dir} ${key}`);
       if (known) return known;
       const rest = (): number => {
@@ -217,7 +219,7 @@ export function openLibrary(place: Place): Library {
         if (rest() > 0) return undefined;
         const start = performance.now();
         const isRead = latest.get(dir)?.key === key;
-        const made = await make(dir, key, runDirs);
+        const made = await make(rows);
         const end = performance.now();
         if (!isRead) latest.set(dir, { key, until: end + 4 * (end - start) });
         figures.set(`${what} ${dir} ${key}`, made, JSON.stringify(made).length + key.length);
@@ -274,10 +276,10 @@ export function openLibrary(place: Place): Library {
       };
     },
     async figures(name) {
-      return drawnOf(name, "figures", (...rows) => drawer.ask("figures", ...rows));
+      return drawnOf(name, "figures", (rows) => drawer.ask("figures", rows));
     },
     async figure(name, plot) {
-      return drawnOf(name, `figure ${plot}`, (...rows) => drawer.ask("figure", ...rows, plot));
+      return drawnOf(name, `figure ${plot}`, (rows) => drawer.ask("figure", rows, plot));
     },
     async samples(name, id) {
       const dir = await folderOf(name, id);

@@ -18,7 +18,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { singleRun, type PlannedRun } from "../../src/config/sweep.ts";
-import type { Curves, ExperimentList, ExperimentView, LayerWindows } from "../../src/ui/api.ts";
+import type { Curves, ExperimentList, ExperimentView, Figure, FigureList, LayerWindows } from "../../src/ui/api.ts";
 import type { jobs } from "../../src/ui/jobs.ts";
 import { openThread } from "../../src/ui/thread.ts";
 import { mutated } from "../fuzz/mutations.ts";
@@ -96,6 +96,13 @@ test("runs of a sweep: each says what is wrong with it, and hides no other", asy
     damaged(/metrics\.csv: expected a table as the run wrote it, got a table that was cut off/),
     whole,
   ]);
+  // Figures are made of the one that is whole, and say so.
+  const server = await serve(out);
+  const { figures, leftOut } = await server.ok<FigureList>(at("broken", "figures"));
+  expect(leftOut.map(({ id }) => id)).toEqual(ids.slice(0, 8));
+  expect(leftOut[3]!.reason).toMatch(/layers\.csv: expected a table/);
+  expect(figures.map(({ name }) => name)).toContain("loss-curves");
+  expect((await server.ok<Figure>(at("broken", "figures", "loss-curves"))).title).not.toBe("");
 });
 
 test("runs of fathom train, and folders that are none", async () => {

@@ -78,6 +78,16 @@ ${base}sweep:
 `;
   writeFileSync(join(root, "schemes.yaml"), sweep);
   await made("sweep", join(root, "schemes.yaml"));
+  const many = base.replace("name: schemes", "name: many").replace("steps: 5", "steps: 3");
+  writeFileSync(
+    join(root, "many.yaml"),
+    `${many}sweep:
+  parameters:
+    model.residual: { values: [pre-ln, post-ln, deepnorm, rezero] }
+    model.depth: { values: [1, 2] }
+`,
+  );
+  await made("sweep", join(root, "many.yaml"));
   await made("train", join(root, "vae.yaml"));
   const [first, second] = runsOf("schemes");
   for (const run of [first!, second!])
@@ -219,7 +229,7 @@ test.skipIf(!present)(
     const page = await open("");
     await page.waitForSelector(".card");
     const names = await page.locator(".card h2").allInnerTexts();
-    expect([...names].sort()).toEqual([attack, "broken", "schemes", "vae"].sort());
+    expect([...names].sort()).toEqual([attack, "broken", "many", "schemes", "vae"].sort());
     const card = page.locator(".card", { has: page.getByRole("link", { name: "schemes", exact: true }) });
     expect(await card.innerText()).toMatch(
       /which of two schemes learns more in five steps\?[\s\S]*4 done[\s\S]*transformer[\s\S]*4 runs/i,
@@ -332,6 +342,23 @@ test.skipIf(!present)("curves are drawn, read under the pointer and by keys, and
   expect(page.url()).toMatch(/by=runs/);
   expect(page.url()).toMatch(/log=1/);
 });
+
+test.skipIf(!present)(
+  "many configurations have the colours of one key's values; which key, the reader chooses",
+  async () => {
+    const page = await open("#/x/many/curves");
+    const names = (): Promise<string[]> => page.locator(".chart-legend li").allInnerTexts();
+    await page.locator(".chart").first().waitFor();
+    expect(await names()).toEqual(["depth 1 4 configurations", "depth 2 4 configurations"]);
+    await page.getByLabel("Colours", { exact: true }).selectOption({ label: "residual" });
+    await expect
+      .poll(names)
+      .toEqual(["pre-ln", "post-ln", "deepnorm", "rezero"].map((name) => `${name} 2 configurations`));
+    expect(page.url()).toMatch(/colours=model.residual/);
+    await page.getByLabel("Colours", { exact: true }).selectOption({ label: "each configuration" });
+    await expect.poll(async () => (await names()).length).toBe(8);
+  },
+);
 
 test.skipIf(!present)(
   "layers: a heat map, the profile at the slider's step; space plays, arrow keys step",

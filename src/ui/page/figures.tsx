@@ -6,7 +6,7 @@ import type { ViewProps } from "./choice.ts";
 import { apiAddress, useAnswer, useSlowly } from "./fetching.ts";
 import { experimentVersion } from "./live.ts";
 import { notesOf, useSeen, VegaFigure } from "./vega-figure.tsx";
-import { words } from "./format.ts";
+import { count, words } from "./format.ts";
 import { Empty, Problem, Waiting } from "./widgets.tsx";
 
 /** Seconds between one making of all figures and the next, while runs train. */
@@ -48,6 +48,14 @@ export function Figures({ view }: ViewProps): JSX.Element {
       </nav>
       <div class="gallery-figures">
         {error !== undefined && <Problem text={error} />}
+        {data.leftOut.length > 0 && (
+          <Problem
+            text={`${count(data.leftOut.length, "run")} ${data.leftOut.length === 1 ? "is" : "are"} damaged, and figures are made without. ${data.leftOut
+              .slice(0, 5)
+              .map(({ id, reason }) => `${id}: ${reason}`)
+              .join("\n")}`}
+          />
+        )}
         {data.figures.map(({ name, summary }) => (
           <One key={name} experiment={view.name} name={name} summary={summary} version={version} />
         ))}
