@@ -61,8 +61,8 @@ export interface RunView {
   readonly kind: "transformer" | "vae" | "gan" | "unknown";
   readonly status: RunStatus;
   readonly seed: Value;
-  /** The keys that tell this experiment's runs apart (those of `runs.csv`), the seed included: the same in every run; null where a run
-   *  has none. */
+  /** The keys that tell this experiment's runs apart (those of `runs.csv`, the seed included), and behind them those that differ with
+   *  them, such as a scheme's own final norm: the same in every run; null where a run has none. */
   readonly config: Readonly<Record<string, ConfigValue>>;
   readonly steps: number;
   /** Steps it is to train in all; 0 where that is not known yet. */
@@ -92,7 +92,7 @@ export interface ExperimentView {
   readonly question: string;
   /** Keys that are the same in all runs. */
   readonly shared: Readonly<Record<string, ConfigValue>>;
-  /** Keys of `RunView.config`, in the order in which they tell runs apart: scheme, depth, others, seed last. */
+  /** Those keys of `RunView.config` that tell runs apart, in the order in which they tell runs apart: scheme, depth, others, seed last. */
   readonly varied: readonly string[];
   readonly runs: readonly RunView[];
   /** Metrics of `metrics.csv` that some run has, by split, `loss` first. */
@@ -161,6 +161,8 @@ export interface Figure {
   readonly title: string;
   readonly caption: string;
   readonly spec: TopLevelSpec;
+  /** The numbers behind it, as `fathom plot --format csv` has them; null of pictures. */
+  readonly csv: string | null;
 }
 
 /** What `.../samples` gives: pictures in order of steps. */

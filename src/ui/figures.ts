@@ -3,6 +3,7 @@
 import { messageOf, UserError } from "../errors.ts";
 import { members } from "../registry.ts";
 import * as registry from "../plots/index.ts";
+import { csvOf } from "../plots/csv.ts";
 import { loadExperiment, type LoadedExperiment } from "../plots/load.ts";
 import { unmet, type Plot } from "../plots/plot.ts";
 import { eventsFile, layersFile, metricsFile, readingsFile } from "../runs/files.ts";
@@ -70,5 +71,6 @@ export function figureOf(drawn: DrawnRuns, name: string): Figure {
   const { data } = rowsOf(drawn);
   const reason = unmet(plot, data);
   if (reason !== undefined) throw new Refusal(422, `${data.name}: the figure ${name} cannot be drawn: ${reason}`);
-  return { name, title: plot.title(data), caption: plot.caption, spec: plot.spec(data) };
+  const spec = plot.spec(data);
+  return { name, title: plot.title(data), caption: plot.caption, spec, csv: csvOf(spec) ?? null };
 }

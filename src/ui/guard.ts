@@ -43,7 +43,8 @@ export function refusalOf(
   if (origin !== undefined && !isSame(origin, header("host")!))
     return "expected a request of this page, got one of another site";
   // Browsers say where a request comes from, also where they send no origin; a link that is followed is none of a script's.
-  if (header("sec-fetch-site") === "cross-site" && header("sec-fetch-mode") !== "navigate")
+  const site = header("sec-fetch-site");
+  if (site !== undefined && site !== "same-origin" && site !== "none" && header("sec-fetch-mode") !== "navigate")
     return "expected a request of this page, got one of another site";
   return undefined;
 }

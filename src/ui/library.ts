@@ -38,6 +38,8 @@ const readers = 2;
 const keptBytes = { tables: 2 ** 28, notes: 2 ** 26 };
 /** Objects of a thread at most, MiB: readers hold columns of numbers, which do not count; the drawer every row as an object. */
 const heap = { reader: 1024, drawer: 3072 };
+/** Bins of all curves of an answer together: of more runs each has fewer. */
+const mostPoints = 1_000_000;
 /** Figures kept, bytes of their specifications. */
 const figureBytes = 2 ** 26;
 
@@ -250,7 +252,8 @@ export function openLibrary(place: Place): Library {
     async curves(name, ids, asked) {
       const plan = await planOf(name);
       const runs = chosen(plan, ids);
-      const parts = await readable(ids, runs, (thread, own) => thread.ask("curves", own, asked));
+      const points = Math.min(asked.points, Math.max(2, Math.floor(mostPoints / Math.max(1, runs.length))));
+      const parts = await readable(ids, runs, (thread, own) => thread.ask("curves", own, { ...asked, points }));
       const steps = parts.flatMap(({ extent }) => extent ?? []);
       return {
         split: asked.split,

@@ -1,11 +1,12 @@
 // What `fathom ui` was opened on, and which paths lie in it. Names come from the network: only what a listing of the folder holds is
 // found, and a link that leads out of it is not followed.
 
-import { lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, realpathSync, statSync, type Dirent } from "node:fs";
 import { basename, dirname, join, resolve, sep } from "node:path";
-import { UserError } from "../errors.ts";
+import { messageOf, UserError } from "../errors.ts";
 import { isFile } from "../runs/files.ts";
 import { manifestFile } from "../runs/manifest.ts";
+import { Refusal } from "./refusal.ts";
 
 /** A folder that was opened. */
 export interface Place {
@@ -37,10 +38,10 @@ export function openPlace(folder: string): Place {
   return { folder, root, only: isExperiment(root) ? basename(resolve(folder)) || "experiment" : undefined };
 }
 
-/** The experiments of a place, by name. Throws what reading the folder throws. */
+/** The experiments of a place, by name. A refusal where its folder is there no more. */
 export function findExperiments({ root, only }: Place): Found[] {
   if (only !== undefined) return [{ name: only, dir: root }];
-  return readdirSync(root, { withFileTypes: true })
+  return entriesOf(root)
     .filter((entry) => !entry.name.startsWith(".") && (entry.isDirectory() || entry.isSymbolicLink()))
     .map(({ name }) => name)
     .sort()
@@ -50,6 +51,17 @@ export function findExperiments({ root, only }: Place): Found[] {
       if (out !== undefined) return [{ name, dir, damage: `${name}: expected a folder, got ${out}` }];
       return isExperiment(dir) ? [{ name, dir }] : [];
     });
+}
+
+function entriesOf(root: string): Dirent[] {
+  try {
+    return readdirSync(root, { withFileTypes: true });
+  } catch (error) {
+    throw new Refusal(
+      404,
+      `${root}: expected the folder that was opened, got none to read (${messageOf(error)}); put it back, or open another`,
+    );
+  }
 }
 
 /** Whether a folder is an experiment's, as `readExperiment` has it. */

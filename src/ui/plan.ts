@@ -251,10 +251,19 @@ function planFrom(name: string, question: string, planned: Planned, alone: reado
   const keys = variedKeys(readable).filter((key) => key !== "seed");
   const seeds = new Set(readable.map(({ config }) => config.seed));
   const varied = [...[...keys].sort((a, b) => rank(a) - rank(b)), ...(seeds.size > 1 ? ["seed"] : [])];
+  const values = valuesByPath(readable);
+  const differs = (path: string): boolean => {
+    const byRun = values.get(path)!;
+    return byRun.size < readable.length || new Set(byRun.values()).size > 1;
+  };
+  const others = [...values.keys()].filter((path) => path !== "name" && !varied.includes(path));
+  const implied = others.filter((path) => path !== "seed" && differs(path));
   return {
     name,
     question,
-    shared: sharedOf(readable, varied),
+    shared: Object.fromEntries(
+      others.filter((path) => !differs(path)).map((path) => [path, values.get(path)!.get(readable[0]!)!]),
+    ),
     varied,
     runs: all.map(({ place, run }): PlannedPlace => {
       const config = run ? variedValues(run, keys) : undefined;
@@ -262,9 +271,10 @@ function planFrom(name: string, question: string, planned: Planned, alone: reado
         ...place,
         kind: run && isKind(run.config.model.kind) ? run.config.model.kind : "unknown",
         seed: run?.config.seed,
-        config: Object.fromEntries(
-          varied.map((key) => [key, key === "seed" ? (run?.config.seed ?? null) : (config?.[key] ?? null)]),
-        ),
+        config: Object.fromEntries([
+          ...varied.map((key) => [key, key === "seed" ? (run?.config.seed ?? null) : (config?.[key] ?? null)]),
+          ...implied.map((key) => [key, (run && values.get(key)!.get(run)) ?? null]),
+        ]),
         configuration: config ? JSON.stringify(config) : place.id,
         steps: run?.config.train.steps ?? 0,
       };
@@ -297,16 +307,16 @@ function configOf({ root, notes }: Desk, runDir: string): RunConfig | string {
   return read;
 }
 
-/** The keys that are the same in all runs, and are not told by those that vary. */
-function sharedOf(runs: readonly Distinguished[], varied: readonly string[]): Record<string, ConfigValue> {
-  const [first, ...others] = runs.map(({ config }) => new Map(leavesOf(config, "")));
-  if (!first) return {};
-  return Object.fromEntries(
-    [...first].filter(
-      ([path, value]) =>
-        path !== "name" && !varied.includes(path) && others.every((other) => other.get(path) === value),
-    ),
-  );
+/** The values of all keys that some run has, by run. */
+function valuesByPath(runs: readonly Distinguished[]): Map<string, Map<Distinguished, ConfigValue>> {
+  const values = new Map<string, Map<Distinguished, ConfigValue>>();
+  for (const run of runs)
+    for (const [path, value] of leavesOf(run.config, "")) {
+      const known = values.get(path);
+      if (known) known.set(run, value);
+      else values.set(path, new Map([[run, value]]));
+    }
+  return values;
 }
 
 /** The values of a configuration by dotted path; lists whole. */

@@ -3,7 +3,7 @@
 import { UserError } from "../errors.ts";
 
 /** Statuses of refusals. 422: what was asked for is there and cannot be read. */
-export type RefusalStatus = 400 | 403 | 404 | 405 | 413 | 422 | 500 | 503;
+export type RefusalStatus = 400 | 403 | 404 | 405 | 422 | 500 | 503;
 
 /** A request that is refused. */
 export class Refusal extends UserError {

@@ -57,7 +57,7 @@ const heartbeat = 15_000;
 const smallest = 4096;
 
 /** What queries may ask for at most. */
-const bounds = { points: 5000, bins: 5000, runs: 2000, cells: 4_000_000, count: 1000, find: 500 };
+const bounds = { points: 5000, bins: 5000, runs: 2000, columns: 40_000, count: 1000, find: 500 };
 
 /** The page, from the sources as well as from where they are compiled to. */
 const builtPage = (): string => fileURLToPath(new URL("../../dist/ui/page", import.meta.url));
@@ -171,10 +171,10 @@ function appOf({
   app.get("/api/experiments/:name/layers", async (c) => {
     const ids = idsOf(c);
     const bins = numberOf(c, "bins", { low: 2, high: bounds.bins, otherwise: 400 });
-    if (ids.length * bins > bounds.cells / 100)
+    if (ids.length * bins > bounds.columns)
       throw new Refusal(
         400,
-        `runs, bins: expected at most ${bounds.cells / 100} columns of all runs together, got ${ids.length * bins}`,
+        `runs, bins: expected at most ${bounds.columns} columns of all runs together, got ${ids.length * bins}`,
       );
     const asked = { quantity: textOf(c, "quantity", 100), window: windowOf(c), bins };
     return json(c, await library.layers(c.req.param("name"), ids, asked));

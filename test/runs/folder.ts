@@ -12,12 +12,12 @@ import { names } from "../config/names.ts";
 export const scratch = (): string => mkdtempSync(join(tmpdir(), "fathom-runs-"));
 
 /** A small resolved configuration. */
-export function config(seed = 1, depth = 2): TransformerConfig {
+export function config(seed = 1, depth = 2, residual = "pre-ln"): TransformerConfig {
   const resolved = resolver(names).resolve({
     name: "tiny",
     seed,
     data: { corpus: "typescript-diagnostics", directions: ["en-de"] },
-    model: { depth, width: 16, heads: 2, residual: "pre-ln" },
+    model: { depth, width: 16, heads: 2, residual },
     train: { steps: 20 },
   });
   if (!resolved.ok) throw new Error(JSON.stringify(resolved.problems));

@@ -14,6 +14,8 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { singleRun } from "../../src/config/sweep.ts";
+import { csvOf } from "../../src/plots/csv.ts";
 import { loadExperiment } from "../../src/plots/load.ts";
 import { layerSeries } from "../../src/plots/layer-series.ts";
 import { readExperiment } from "../../src/runs/experiment.ts";
@@ -34,6 +36,7 @@ import type {
 import { hostsOf, refusalOf } from "../../src/ui/guard.ts";
 import { startServer } from "../../src/ui/server.ts";
 import { fathom } from "../cli/capture.ts";
+import { config } from "../runs/folder.ts";
 import { leave, planned, plannedExperiment } from "../runs/invented.ts";
 import { writeLargeExperiment } from "./large-experiment.ts";
 import { asked, at, serve } from "./serving.ts";
@@ -228,6 +231,34 @@ describe("what is there", () => {
     for (const { steps } of curves) expect(steps.length).toBeLessThanOrEqual(42);
   });
 
+  test("keys that differ with those that tell runs apart are among a run's, and shared by none", async () => {
+    const folder = mkdtempSync(join(root, "implied-"));
+    const runs = ["pre-ln", "post-ln"].map((residual) => singleRun(config(1, 2, residual)));
+    cpSync(plannedExperiment([]), join(folder, "two"), { recursive: true });
+    for (const one of runs) leave(join(folder, "two"), one, 2, { status: "done" });
+    const server = await serve(folder);
+    const view = await server.ok<ExperimentView>(at("two"));
+    expect(view.varied).toEqual(["model.residual"]);
+    expect(
+      Object.fromEntries(view.runs.map((one) => [one.config["model.residual"], one.config["model.finalNorm"]])),
+    ).toEqual({
+      "pre-ln": true,
+      "post-ln": false,
+    });
+    expect(view.shared).not.toHaveProperty("model.finalNorm");
+  });
+
+  test("a folder that is removed while it is shown is said to be gone", async () => {
+    const folder = mkdtempSync(join(root, "gone-"));
+    const server = await serve(folder);
+    expect((await server.ok<ExperimentList>("api/experiments")).experiments).toEqual([]);
+    rmSync(folder, { recursive: true });
+    expect(await server.refused("api/experiments")).toEqual([
+      404,
+      expect.stringContaining("expected the folder that was opened"),
+    ]);
+  });
+
   test("figures are those of fathom plot", async () => {
     const server = await serve(out);
     const { figures } = await server.ok<FigureList>(at("debug", "figures"));
@@ -236,6 +267,7 @@ describe("what is there", () => {
     const figure = await server.ok<Figure>(at("debug", "figures", "loss-curves"));
     expect(figure.title).not.toBe("");
     expect(figure.spec).toHaveProperty("$schema");
+    expect(figure.csv).toBe(csvOf(figure.spec));
     expect(await server.refused(at("debug", "figures", "elbo"))).toEqual([422, expect.stringContaining("a VAE")]);
     expect((await server.refused(at("debug", "figures", "no-such")))[0]).toBe(404);
   });
@@ -569,6 +601,9 @@ describe("refused", () => {
     ])
       expect([Origin, await status({ Origin })]).toEqual([Origin, 403]);
     expect(await status({ "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors" })).toBe(403);
+    // Another port of this machine is another page.
+    expect(await status({ "Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors" })).toBe(403);
+    expect(await status({ "Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "no-cors" })).toBe(200);
     expect(await status({ "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors" })).toBe(200);
     expect(
       (await asked(server, "/", { headers: { "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate" } })).status,
