@@ -122,7 +122,7 @@ test("readRuns refuses a folder that is no experiment", async () => {
   await expect(readRuns(scratch())).rejects.toThrow(UserError);
 });
 
-test("examples/gradient-profile.mjs measures two schemes at two depths", () => {
+test("the examples: gradient profiles of two schemes at two depths, and the exponents that are fitted to them", () => {
   const out = scratch();
   const { status, stdout, stderr } = spawnSync(process.execPath, ["examples/gradient-profile.mjs", out], {
     cwd: root,
@@ -141,6 +141,22 @@ test("examples/gradient-profile.mjs measures two schemes at two depths", () => {
     Number(ratios.find(([, scheme, depth]) => `${scheme} ${depth}` === wanted)![3]);
   expect(ratioOf("post-ln 18")).toBeLessThan(ratioOf("pre-ln 18"));
   expect(ratioOf("post-ln 18")).toBeLessThan(ratioOf("post-ln 6"));
+
+  // What the next example fits, of two depths through both points.
+  const dir = join(out, "gradient-profile");
+  const fitted = spawnSync(process.execPath, ["examples/depth-exponents.mjs", dir], { cwd: root, encoding: "utf8" });
+  expect(fitted.status, fitted.stderr).toBe(0);
+  const [head, ...rows] = readFileSync(join(dir, "depth-exponents.csv"), "utf8").trim().split("\n");
+  expect(head).toBe("scheme,stack,quantity,seed,exponent from 6 layers on,norm at 6,norm at 18");
+  expect(rows.map((row) => row.split(",").slice(0, 3).join(" "))).toEqual(
+    ["post-ln", "pre-ln"].flatMap((scheme) =>
+      ["decoder", "encoder"].map((stack) => `${scheme} ${stack} parameter-gradient`),
+    ),
+  );
+  for (const row of rows) {
+    const [exponent, at6, at18] = row.split(",").slice(4).map(Number) as [number, number, number];
+    expect(exponent).toBeCloseTo(Math.log(at18 / at6) / Math.log(3), 3); // written with four decimals
+  }
 });
 
 describe("the package", () => {
