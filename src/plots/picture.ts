@@ -122,13 +122,21 @@ const withoutLayers = (svg: string): string =>
     /-opacity=/.test(path) ? path : path.replace(/ opacity="([^"]*)"/, ' fill-opacity="$1" stroke-opacity="$1"'),
   );
 
+/** The picture with an unseen mark at the origin of each clipped group. Of a group whose marks lie all outside of the picture (the curve
+ *  of a run that has exploded) the rasterizer makes an empty layer, and aborts the process. */
+const withoutEmptyGroups = (svg: string): string =>
+  svg.replace(
+    /<g [^>]*clip-path="[^>]*[^/]>/g,
+    (group) => `${group}<path d="M0,0h1v1h-1Z" fill="black" fill-opacity="0"/>`,
+  );
+
 /** An SVG picture as PNG bytes, at twice its size in pixels for sharp screens, or `zoom` times. */
 export function pngOf(
   svg: string,
   zoom = 2,
   fontFiles: readonly string[] = [fontFile(false), fontFile(true)],
 ): Uint8Array {
-  const image = new Resvg(withoutLayers(withinReach(svg)), {
+  const image = new Resvg(withoutEmptyGroups(withoutLayers(withinReach(svg))), {
     fitTo: { mode: "zoom", value: zoom },
     font: {
       loadSystemFonts: false,

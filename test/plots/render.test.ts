@@ -110,6 +110,19 @@ test("a line that leaves the picture by far is drawn to where it leaves: the ras
   expect(Buffer.compare(pngOf(line("10")), near)).not.toBe(0);
 });
 
+test("a group whose lines lie all outside of its frame is not drawn, and does not abort the process", () => {
+  const group = (y: number) =>
+    `<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"><rect width="40" height="40" fill="white"/><g fill="none">` +
+    `<g transform="translate(10,10)" class="mark-line"><clipPath id="a"><rect x="0" y="0" width="20" height="20"/></clipPath>` +
+    `<g clip-path="url(#a)" role="graphics-symbol"><path d="M0,${y}L10,${y}" stroke="black"/></g></g></g></svg>`;
+  const empty = pngOf(
+    '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"><rect width="40" height="40" fill="white"/></svg>',
+  );
+  expect(Buffer.compare(pngOf(group(-1e6)), empty)).toBe(0);
+  expect(Buffer.compare(pngOf(group(-100)), empty)).toBe(0);
+  expect(Buffer.compare(pngOf(group(10)), empty)).not.toBe(0);
+});
+
 test("a half-transparent point outside of the picture is not drawn, and does not abort the process either", () => {
   const point = (y: number) =>
     `<svg xmlns="http://www.w3.org/2000/svg" width="20" height="20"><rect width="20" height="20" fill="white"/>` +
