@@ -1,4 +1,8 @@
 // From a configuration and its data to everything the trainer needs.
+
+import { readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { buildModel, loadData, type Model, type RunData } from "./build.ts";
 import { averageProblem } from "./config/training-schema.ts";
 import { type GanConfig, isKind, type OptimizerConfig, type RunConfig, type VaeConfig } from "./config/schema.ts";
@@ -9,6 +13,7 @@ import { UserError } from "./errors.ts";
 import * as probes from "./probes/index.ts";
 import type { Probe } from "./probes/probe.ts";
 import { lookup } from "./registry.ts";
+import { isFile } from "./runs/files.ts";
 import { readConfig, readRun } from "./runs/run-folder.ts";
 import { checkpointsOf, findCheckpoint, loadCheckpoint } from "./train/checkpoint.ts";
 import { initialize } from "./train/initialize.ts";
@@ -150,6 +155,29 @@ export function refuseOtherData(
         `${runDir}: expected the ${name} that the run was begun with (SHA-256 ${before[name].slice(0, 12)}), got another ` +
           `(${hash.slice(0, 12)}); put the corpus' files back as they were, or start over with --afresh`,
       );
+}
+
+/** Other runs of an experiment that are looked at: the first tells where all have the same data. */
+const siblings = 20;
+
+/** Refuses data that are not those on which other runs of the experiment with the same `data` section were trained: the corpus' files have
+ *  changed between two sweeps, and one table would compare models of different sentences. */
+export function refuseMixedData(runDir: string, { data }: RunConfig, hashes: Readonly<Record<string, string>>): void {
+  const runs = dirname(runDir);
+  for (const id of readdirSync(runs).sort().slice(0, siblings)) {
+    const dir = join(runs, id);
+    const other = dir === runDir ? undefined : readRun(dir);
+    if (!other || Object.keys(other.hashes).length === 0) continue;
+    const [changed] = Object.entries(hashes).filter(([name, hash]) => (other.hashes[name] ?? hash) !== hash);
+    if (!changed) return;
+    const [name, hash] = changed;
+    if (!isFile(join(dir, "config.yaml")) || !isDeepStrictEqual(readConfig(dir).data, data)) continue;
+    throw new UserError(
+      `${runDir}: expected the ${name} that ${id} of this experiment was trained on (SHA-256 ${other.hashes[name]!.slice(0, 12)}), ` +
+        `got another (${hash.slice(0, 12)}): the corpus' files have changed since. Put them back as they were, or give the experiment ` +
+        `another name: in one table models of different data would be compared`,
+    );
+  }
 }
 
 /** Whether a run computes forwards again in its backward instead of keeping them. */

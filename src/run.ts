@@ -7,7 +7,7 @@ import type { ImageSplit } from "./data/images.ts";
 import { UserError } from "./errors.ts";
 import { evaluateMetrics, type Evaluated, metricDetails, metricRows, metricsNamed } from "./evaluate.ts";
 import { checkMemory, estimateMemory, type MemoryEstimate } from "./memory.ts";
-import { prepare, refuseOtherData } from "./prepare.ts";
+import { prepare, refuseMixedData, refuseOtherData } from "./prepare.ts";
 import { reusedFor } from "./engine/reuse.ts";
 import { lookup } from "./registry.ts";
 import { describeScheme } from "./residual/describe.ts";
@@ -116,6 +116,7 @@ export async function executeRun(
     metricsNamed([...asked.evaluation, ...asked.final], subject); // one that cannot be is refused now, not after training
     const residual = schemeRecord(config, parameters);
     if (findCheckpoint(runDir, "step")) refuseOtherData(runDir, dataset.hashes);
+    refuseMixedData(runDir, config, dataset.hashes);
     stillOurs();
     const verify = ({ step, events, hashes }: TrainingState): void => {
       if (!events || !hashes)

@@ -81,5 +81,10 @@ test("trains, evaluates zero-shot directions apart and translates; with other fi
   const resumed = await fathom("train", yaml, "--out", folder, "--quiet");
   expect(resumed.code).toBe(2);
   expect(resumed.stderr).toMatch(other);
+  // Nor does another run begin beside it: one table would compare models of different sentences.
+  const beside = await fathom("train", yaml, "seed=2", "--out", folder, "--quiet");
+  expect(beside.code).toBe(2);
+  expect(beside.stderr).toMatch(/expected the data that seed=1_\w+ of this experiment was trained on .* got another/);
+  expect((await fathom("train", yaml, "seed=2", "name=other", "--out", folder, "--quiet")).code).toBe(0);
   expect((await fathom("train", yaml, "--out", folder, "--quiet", "--afresh")).code).toBe(0);
 }, 120_000);
