@@ -1,7 +1,7 @@
 // The frame around all views: where one is, what else there is, whether changes arrive, theme, copied links.
 
-import { useEffect, useRef, useState } from "preact/hooks";
-import type { FunctionComponent, JSX } from "preact";
+import { useEffect, useErrorBoundary, useRef, useState } from "preact/hooks";
+import type { ComponentChildren, FunctionComponent, JSX } from "preact";
 import type { ExperimentList, ExperimentView } from "../api.ts";
 import { chosenRuns, filteredRuns, selection, type ViewProps } from "./choice.ts";
 import { Compare } from "./compare.tsx";
@@ -73,16 +73,45 @@ export function App(): JSX.Element {
         </p>
       )}
       <main id="content" tabIndex={-1}>
-        {experiment === undefined ? (
-          view === "verify" ? (
-            <Verify />
+        <Guarded>
+          {experiment === undefined ? (
+            view === "verify" ? (
+              <Verify />
+            ) : (
+              <Experiments />
+            )
           ) : (
-            <Experiments />
-          )
-        ) : (
-          <Experiment key={experiment} name={experiment} />
-        )}
+            <Experiment key={experiment} name={experiment} />
+          )}
+        </Guarded>
       </main>
+    </>
+  );
+}
+
+/** A view, or what it failed with: the frame around it stays, and so do the ways to other places. */
+function Guarded({ children }: { children: ComponentChildren }): JSX.Element {
+  const [error, reset] = useErrorBoundary((thrown: unknown) => console.error(thrown));
+  const place = route.value;
+  useEffect(() => reset(), [place]);
+  if (error === undefined) return <>{children}</>;
+  const { experiment, view } = place;
+  return (
+    <>
+      <Problem
+        text={`This view cannot be shown: ${error instanceof Error ? error.message : String(error)}. What is wrong is fathom's page, or something in its address.`}
+      />
+      <p>
+        {experiment !== undefined && view !== "runs" && (
+          <>
+            <a href={addressOf({ experiment, view: "runs", state: {} })}>Runs of {experiment}</a>,{" "}
+          </>
+        )}
+        <a href="#/">all experiments</a>, or{" "}
+        <button type="button" class="link" onClick={() => reset()}>
+          try again
+        </button>
+      </p>
     </>
   );
 }
@@ -234,9 +263,9 @@ function Tabs(props: { experiment: string; shown: readonly Tab[]; here: string }
 
 /** Which runs the view below shows, and how to change that. */
 function Chosen({ view }: ViewProps): JSX.Element | null {
-  const chosen = chosenRuns(view.runs).length;
+  const chosen = chosenRuns(view).length;
   const isSelected = selection().size > 0;
-  if (!isSelected && filteredRuns(view.runs).length === view.runs.length) return null;
+  if (!isSelected && filteredRuns(view).length === view.runs.length) return null;
   return (
     <p class="chosen">
       {count(chosen, "run")} of {view.runs.length} {isSelected ? "selected" : "by the filter"}

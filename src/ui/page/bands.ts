@@ -15,7 +15,9 @@ export interface Band {
 /** The band over curves. Where the server sent every value the places are the recorded steps; where it sent the smallest and the largest of
  *  each bin of steps, a curve counts in a bin with the middle of these, and the band holds both. Values on a logarithmic axis have
  *  their median and middle on it. */
-export function bandOf(curves: readonly Curve[], isLog: boolean): Band {
+export function bandOf(all: readonly Curve[], isLog: boolean): Band {
+  // A run that ended before the window has nothing to say in it.
+  const curves = all.filter(({ steps }) => steps.length > 0);
   const isWhole = curves.every(({ of, steps }) => of === steps.length);
   return isWhole ? atSteps(curves, isLog) : inBins(curves, isLog);
 }
@@ -40,7 +42,7 @@ function atSteps(curves: readonly Curve[], isLog: boolean): Band {
 type Triple = readonly [low: number, middle: number, high: number];
 
 function inBins(curves: readonly Curve[], isLog: boolean): Band {
-  const [from, to] = extent(curves.flatMap(({ steps }) => [steps[0] ?? Infinity, steps.at(-1) ?? -Infinity]));
+  const [from, to] = extent(curves.flatMap(({ steps }) => [steps[0]!, steps.at(-1)!]));
   // Two of the server's bins each, so that the smallest and the largest of one count together.
   const bins = Math.max(20, Math.floor(Math.max(...curves.map(({ steps }) => steps.length)) / 4));
   const size = Math.max(1, (to - from + 1) / bins);

@@ -1,9 +1,10 @@
 // The columns of the table of runs: what they are called, their values for sorting, and how a cell is written.
 
 import type { ComponentChildren } from "preact";
-import { spreadOf } from "../../statistics.ts";
+import { distinct, spreadOf } from "../../statistics.ts";
 import type { ConfigValue, ExperimentView, RunView } from "../api.ts";
 import { columnText, configText, durationText, nothing, shortKeys, spreadText, stepTimeText, words } from "./format.ts";
+import { baselineOf, lossUnit } from "./measures.ts";
 
 /** One column. */
 export interface Column {
@@ -27,8 +28,10 @@ export function columnsOf(view: ExperimentView): Column[] {
   const isRunning = view.runs.some((run) => run.status === "running");
   const measured = measuredOf(view.runs);
   const finals = [...new Set(view.runs.flatMap((run) => Object.keys(run.finals)))];
-  const hasUnigram = view.runs.some((run) => run.unigramEntropy !== null);
-  return [
+  const unit = lossUnit(view.runs);
+  const inUnit = unit === "" ? "" : `, ${unit}`;
+  const baselines = view.runs.flatMap((run) => baselineOf(run) ?? []);
+  const all: Column[] = [
     ...keys.map((key): Column => {
       const value = (run: RunView): ConfigValue => (key === "seed" ? run.seed : (run.config[key] ?? null));
       return {
@@ -45,23 +48,23 @@ export function columnsOf(view: ExperimentView): Column[] {
         },
       };
     }),
-    measured("train", "train loss", "training loss at the last step, nats a target", true, (run) => run.trainLoss),
+    measured("train", "train loss", `training loss at the last step${inUnit}`, true, (run) => run.trainLoss),
     measured(
       "dev",
       "dev loss",
-      "loss on the development split at the last evaluation, nats a target",
+      `loss on the development split at the last evaluation${inUnit}`,
       true,
       (run) => run.devLoss,
     ),
-    measured("best", "best dev", "smallest loss on the development split", true, (run) => run.bestDevLoss),
-    ...(hasUnigram
+    measured("best", "best dev", `smallest loss on the development split${inUnit}`, true, (run) => run.bestDevLoss),
+    ...(baselines.length > 0
       ? [
           measured(
             "unigram",
-            "unigram",
-            "loss of the best model that ignores its input, nats a target",
+            distinct(baselines.map(({ name }) => name)).join(" / "),
+            `${distinct(baselines.map(({ meaning }) => meaning)).join(" / ")}${inUnit}`,
             false,
-            (run) => run.unigramEntropy,
+            (run) => baselineOf(run)?.value ?? null,
           ),
         ]
       : []),
@@ -81,6 +84,11 @@ export function columnsOf(view: ExperimentView): Column[] {
     written("engine", "engine", "what computed", (run) => run.engine),
     written("commit", "commit", "commit of fathom; + where there were changes", (run) => run.commit ?? ""),
   ];
+  // Nothing but dashes is not shown unasked: a GAN has no loss as a whole.
+  return all.map((column) => ({
+    ...column,
+    isUsual: column.isUsual && (keys.includes(column.key) || view.runs.some((run) => column.value(run) !== null)),
+  }));
 }
 
 /** Makes columns of numbers: whole ones without decimals, where all of a column are. */

@@ -1,21 +1,26 @@
 // Schemes, or the values of any varied key, beside each other: profiles over layers at the slider's step, and the losses of the same runs.
 
-import { useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import type { JSX } from "preact";
 import { layerTicks } from "../../plots/style.ts";
 import { distinct } from "../../statistics.ts";
 import type { ExperimentView, LayerWindow, LayerWindows, RunView } from "../api.ts";
 import { axisOf, type Axis } from "./axes.ts";
 import { bandOf, profileBand, sampleOf } from "./bands.ts";
-import { chosenRuns, configKeys, orderedGroups, type Group, type ViewProps } from "./choice.ts";
+import { chosenRuns, type ViewProps } from "./choice.ts";
 import { coloursOf } from "./colours.ts";
-import { unigramRules, useCurves, windowOf } from "./curves.tsx";
+import { aboveText, useCurves } from "./curves.tsx";
 import { apiAddress, useAnswers } from "./fetching.ts";
 import { shortKeys, words } from "./format.ts";
-import { LineChart, type Line } from "./line-chart.tsx";
+import { configKeys, keysLeft, lineGroups, orderedGroups, type Group, type LineGroup } from "./groups.ts";
+import { LineChart } from "./line-chart.tsx";
+import { sortedWithin, verticalAxis, type Line } from "./lines.ts";
 import { experimentVersion, runVersion } from "./live.ts";
+import { baselineRules, isLoss, metricTitle } from "./measures.ts";
 import { nearestIndex, Player } from "./player.tsx";
 import { adjust, choose, route } from "./route.ts";
+import { stepWindow } from "./step-window.tsx";
+import { stepAxis } from "./steps.ts";
 import { Chooser, Controls, Empty, Legend, Problem, Switch } from "./widgets.tsx";
 
 const bins = 60;
@@ -31,9 +36,9 @@ export function Compare({ view }: ViewProps): JSX.Element {
   const lineKey = state["lines"] ?? keys.find((key) => key !== panelKey) ?? "";
   const quantity = state["quantity"] ?? view.quantities[0];
   const isRelative = state["relative"] === "1";
-  const runs = chosenRuns(view.runs).filter((run) => run.status !== "damaged" && run.steps > 0);
+  const runs = chosenRuns(view).filter((run) => run.status !== "damaged" && run.steps > 0);
   const layers = useLayerWindows(view, runs, quantity);
-  const [emphasis, setEmphasis] = useState<string | undefined>(undefined);
+  const emphasis = state["emphasis"];
 
   if (runs.length === 0)
     return (
@@ -41,10 +46,19 @@ export function Compare({ view }: ViewProps): JSX.Element {
     );
 
   const panels = orderedGroups(runs, panelKey === "" ? [] : [panelKey]);
-  const lineGroups = orderedGroups(runs, lineKey === "" ? [] : [lineKey]);
-  const colours = coloursOf(lineGroups.map(({ key }) => key));
+  const coloured = orderedGroups(runs, lineKey === "" ? [] : [lineKey]);
+  const colours = coloursOf(coloured.map(({ key }) => key));
   const choices = keys.map((key): [string, string] => [key, names.get(key)!]);
-  const panelAxis = { panels, lineKey, colours, emphasis };
+  const left = keysLeft(runs, keys, [panelKey, lineKey]);
+  const variants = orderedGroups(runs, left);
+  const layout: Layout = {
+    panels: panels.map((panel) => ({ ...panel, lines: lineGroups(panel.runs, lineKey, left, variants) })),
+    colours,
+    emphasis,
+  };
+  const losses = (["train", "dev"] as const).flatMap((split) =>
+    view.metrics[split].filter(isLoss).map((metric) => ({ split, metric })),
+  );
   return (
     <>
       <Controls>
@@ -53,7 +67,7 @@ export function Compare({ view }: ViewProps): JSX.Element {
             label="Beside each other"
             value={panelKey}
             options={choices}
-            onChoose={(key) => choose({ panels: key, lines: undefined })}
+            onChoose={(key) => choose({ panels: key, lines: undefined, emphasis: undefined })}
           />
         )}
         {keys.length > 1 && (
@@ -61,7 +75,7 @@ export function Compare({ view }: ViewProps): JSX.Element {
             label="Colours"
             value={lineKey}
             options={choices.filter(([key]) => key !== panelKey)}
-            onChoose={(key) => choose({ lines: key })}
+            onChoose={(key) => choose({ lines: key, emphasis: undefined })}
           />
         )}
         {quantity !== undefined && (
@@ -83,30 +97,83 @@ export function Compare({ view }: ViewProps): JSX.Element {
       {layers.errors.map((error) => (
         <Problem key={error} text={error} />
       ))}
-      {lineGroups.length > 1 && (
+      {coloured.length > 1 && (
         <Legend
-          entries={lineGroups.map(({ key, name }) => ({ key, name, colour: colours.get(key)! }))}
+          entries={coloured.map(({ key, name }) => ({ key, name, colour: colours.get(key)! }))}
           emphasis={emphasis}
-          onEmphasis={setEmphasis}
+          onEmphasis={(key) => choose({ emphasis: key })}
         />
       )}
       {quantity === undefined ? (
         <p class="soft">No run has recorded a quantity by layer, so there are only losses to compare.</p>
       ) : (
-        <Profiles of={panelAxis} layers={layers} quantity={quantity} isRelative={isRelative} />
+        <Profiles of={layout} layers={layers} quantity={quantity} isRelative={isRelative} />
       )}
-      <Losses view={view} runs={runs} of={panelAxis} />
+      <p class="caption">
+        {captionOf(
+          layout,
+          variants,
+          left.map((key) => names.get(key)!),
+        )}
+      </p>
+      {losses
+        .filter(({ split, metric }) => split === "train" || !view.metrics.train.includes(metric))
+        .map(({ split, metric }) => (
+          <Losses key={metric} view={view} runs={runs} of={layout} split={split} metric={metric} />
+        ))}
     </>
   );
 }
 
+interface Panel extends Group {
+  readonly lines: readonly LineGroup[];
+}
+
 /** How runs are laid out. */
 interface Layout {
-  readonly panels: readonly Group[];
-  readonly lineKey: string;
+  readonly panels: readonly Panel[];
   readonly colours: ReadonlyMap<string, string>;
   readonly emphasis: string | undefined;
 }
+
+/** What lines and bands are. `left` are the names of keys by which lines of one colour differ. */
+function captionOf({ panels }: Layout, variants: readonly Group[], left: readonly string[]): string {
+  const hasSeeds = panels.some(({ lines }) => lines.some(({ runs }) => runs.length > 1));
+  return [
+    hasSeeds
+      ? "Lines: the median over the seeds of one configuration; bands: from the lowest to the highest."
+      : "Each line is a run.",
+    left.length === 0
+      ? ""
+      : variants.length === 2
+        ? `Solid: ${variants[0]!.name}; dashed: ${variants[1]!.name}.`
+        : `Lines of one colour differ in ${left.join(", ")}; the pointer reads which is which.`,
+    "All panels have the same axes, those of layers hold all steps.",
+  ]
+    .filter((text) => text !== "")
+    .join(" ");
+}
+
+/** A configuration's line in a panel, but for its places and values. */
+const lookOf = (
+  line: LineGroup,
+  panel: Panel,
+  colours: Layout["colours"],
+): Pick<Line, "key" | "name" | "colour" | "isDashed"> => ({
+  key: line.colourKey,
+  name: line.name === "all runs" ? panel.name : line.name,
+  colour: colours.get(line.colourKey)!,
+  isDashed: line.isDashed,
+});
+
+/** What a panel's lines depend on, as one text. */
+const identityOf = ({ key, lines }: Panel, colours: Layout["colours"]): string =>
+  [
+    key,
+    ...lines.map(
+      (line) => `${line.key} ${colours.get(line.colourKey)} ${line.isDashed} ${line.runs.map(({ id }) => id).join()}`,
+    ),
+  ].join("\n");
 
 interface Windows {
   readonly windows: ReadonlyMap<string, LayerWindow>;
@@ -204,10 +271,6 @@ function Profiles(props: { of: Layout; layers: Windows; quantity: string; isRela
           </div>
         </section>
       ))}
-      <p class="caption">
-        Lines: the median over seeds; bands: from the lowest to the highest. All panels have the same axes, those of all
-        steps.
-      </p>
     </>
   );
 }
@@ -219,7 +282,7 @@ function thin(values: readonly number[], n: number): number[] {
 }
 
 function ProfilePanel(props: {
-  panel: Group;
+  panel: Panel;
   of: Layout;
   windows: ReadonlyMap<string, LayerWindow>;
   at: {
@@ -246,27 +309,16 @@ function ProfilePanel(props: {
   );
   const lines = useMemo(
     () =>
-      orderedGroups(panel.runs, of.lineKey === "" ? [] : [of.lineKey]).flatMap((group): Line[] => {
+      panel.lines.flatMap((group): Line[] => {
         const own = group.runs.flatMap((run) => windows.get(run.id) ?? []).filter(({ steps }) => steps.length > 0);
         if (own.length === 0) return [];
         const band = profileBand(own, stack, step, at.isLog);
         if (band.x.length === 0) return [];
         const last = band.x.at(-1)!;
         const x = isRelative ? band.x.map((layer) => layer / last) : band.x;
-        const name = group.name === "all runs" ? panel.name : group.name;
-        return [
-          {
-            key: group.key,
-            name,
-            colour: of.colours.get(group.key)!,
-            ...band,
-            x,
-            hasPoints: last <= 30,
-            thickness: 1.8,
-          },
-        ];
+        return [{ ...lookOf(group, panel, of.colours), ...band, x, hasPoints: last <= 30, thickness: 1.8 }];
       }),
-    [windows, stack, step, at.isLog, isRelative, of.lineKey, panel.runs.map(({ id }) => id).join()],
+    [windows, stack, step, at.isLog, isRelative, identityOf(panel, of.colours)],
   );
   return (
     <figure class="panel small">
@@ -287,49 +339,52 @@ function ProfilePanel(props: {
   );
 }
 
-function Losses({
-  view,
-  runs,
-  of,
-}: {
+function Losses(props: {
   view: ExperimentView;
   runs: readonly RunView[];
   of: Layout;
-}): JSX.Element | null {
-  const split = view.metrics.train.includes("loss") ? "train" : view.metrics.dev.includes("loss") ? "dev" : undefined;
-  const { data, error } = useCurves(view, runs, split, "loss", experimentVersion(view.name));
-  const panels = useMemo(
+  split: "train" | "dev";
+  metric: string;
+}): JSX.Element {
+  const { view, runs, of, split, metric } = props;
+  const { data, error } = useCurves(view, runs, split, metric, experimentVersion(view.name));
+  const x = stepAxis(stepWindow(), data?.extent ?? null);
+  const rules = baselineRules(runs);
+  const panels = useMemo(() => {
+    const byRun = new Map(data?.curves.map((curve) => [curve.run, curve]));
+    return of.panels.map((panel) => ({
+      panel,
+      lines: panel.lines.flatMap((group): Line[] => {
+        const own = group.runs.flatMap((run) => byRun.get(run.id) ?? []);
+        if (own.length === 0) return [];
+        return [{ ...lookOf(group, panel, of.colours), ...bandOf(own, false), thickness: 1.5 }];
+      }),
+    }));
+  }, [data, of.panels.map((panel) => identityOf(panel, of.colours)).join("\n")]);
+  const { y, above } = useMemo(
     () =>
-      of.panels.map((panel) => ({
-        panel,
-        lines: orderedGroups(panel.runs, of.lineKey === "" ? [] : [of.lineKey]).flatMap((group): Line[] => {
-          const own = group.runs.flatMap((run) => data?.curves.filter((curve) => curve.run === run.id) ?? []);
-          const name = group.name === "all runs" ? panel.name : group.name;
-          if (own.length === 0) return [];
-          return [{ key: group.key, name, colour: of.colours.get(group.key)!, ...bandOf(own, false), thickness: 1.5 }];
-        }),
-      })),
-    [data, of.lineKey, of.panels.map(({ key, runs: own }) => key + own.map(({ id }) => id).join()).join()],
+      verticalAxis(
+        sortedWithin(
+          panels.flatMap(({ lines }) => lines),
+          x,
+        ),
+        false,
+        rules,
+      ),
+    [panels, x.domain[0], x.domain[1], rules[0]?.value],
   );
-  if (split === undefined) return null;
-  const rules = unigramRules(runs);
-  const values = panels.flatMap(({ lines }) => lines.flatMap(({ y }) => y));
-  const y = axisOf(
-    values,
-    false,
-    rules.map(({ value }) => value),
-  );
-  const x = windowOf(data?.extent ?? null);
   return (
-    <section aria-label="losses">
-      <h3>{split === "train" ? "Training" : "Dev"} loss</h3>
+    <section aria-label={metric === "loss" ? "losses" : words(metric)}>
+      <h3>
+        {split === "train" ? "Training" : "Dev"} {metricTitle(metric, runs)}
+      </h3>
       {error !== undefined && <Problem text={error} />}
       <div class="multiples">
         {panels.map(({ panel, lines }) => (
           <figure key={panel.key} class="panel small">
             <h4>{panel.name}</h4>
             <LineChart
-              label={`${split} loss by step, ${panel.name}`}
+              label={`${split} ${words(metric)} by step, ${panel.name}`}
               lines={lines}
               x={x}
               y={y}
@@ -342,6 +397,7 @@ function Losses({
           </figure>
         ))}
       </div>
+      {above > 0 && <p class="caption">{aboveText(above)}; Curves has a log scale.</p>}
     </section>
   );
 }

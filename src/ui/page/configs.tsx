@@ -2,8 +2,9 @@
 
 import type { JSX } from "preact";
 import type { ConfigValue } from "../api.ts";
-import { chosenRuns, runNames, selection, tokenOf, type ViewProps } from "./choice.ts";
+import { chosenRuns, selection, tokenOf, type ViewProps } from "./choice.ts";
 import { configText, count } from "./format.ts";
+import { runNames } from "./groups.ts";
 import { adjust, choose, route, viewAddress } from "./route.ts";
 import { Controls, Empty, Switch } from "./widgets.tsx";
 
@@ -15,7 +16,7 @@ export function Configs({ view }: ViewProps): JSX.Element {
   const { state } = route.value;
   const isAll = state["keys"] === "all";
   const wanted = (state["key"] ?? "").toLowerCase();
-  const all = chosenRuns(view.runs);
+  const all = chosenRuns(view);
   const runs = all.slice(0, shownAtMost);
   const names = runNames(view);
   const own = runs.flatMap((run) => Object.keys(run.config));

@@ -1,19 +1,23 @@
 // Loss and every other metric over steps, by run or over the seeds of a configuration, and beneath it the gradient norm.
 
-import { useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import type { JSX } from "preact";
-import { groupBy } from "../../statistics.ts";
+import { distinct, groupBy } from "../../statistics.ts";
 import type { Curve, Curves as CurvesAnswer, ExperimentView, RunView } from "../api.ts";
-import { axisOf, thinned, type Axis } from "./axes.ts";
+import type { Axis } from "./axes.ts";
 import { bandOf, numbersOf } from "./bands.ts";
-import { chosenRuns, configKeys, orderedGroups, runNames, type Group, type ViewProps } from "./choice.ts";
+import { chosenRuns, type ViewProps } from "./choice.ts";
 import { coloursOf } from "./colours.ts";
 import { apiAddress, useAnswer, useSlowly, type Answer } from "./fetching.ts";
-import { count, numberText, shortKeys, words } from "./format.ts";
-import { crowd, LineChart, mostBands, type Line, type Rule } from "./line-chart.tsx";
+import { count, shortKeys, words } from "./format.ts";
+import { configKeys, orderedGroups, runNames, type Group } from "./groups.ts";
+import { crowd, LineChart, mostBands } from "./line-chart.tsx";
+import { sortedWithin, verticalAxis, type Line, type Rule } from "./lines.ts";
 import { experimentVersion } from "./live.ts";
+import { baselineRules, gradientNormOf, isLoss, metricTitle, usualMetric } from "./measures.ts";
 import { choose, route } from "./route.ts";
 import { stepWindow, StepWindow, zoom, zoomOut } from "./step-window.tsx";
+import { stepAxis } from "./steps.ts";
 import { Chooser, Controls, Empty, Legend, Problem, Segments, Switch, Waiting } from "./widgets.tsx";
 
 type Split = "train" | "dev" | "test";
@@ -31,24 +35,28 @@ const named = 30;
 /** The view. */
 export function Curves({ view }: ViewProps): JSX.Element {
   const { state } = route.value;
-  const runs = chosenRuns(view.runs);
+  const runs = chosenRuns(view);
   const keys = configKeys(view);
   const colourKey = state["colours"] ?? colourKeyOf(runs, keys);
   const groups = colouredGroups(runs, keys, colourKey);
   const hasSeeds = groups.some((group) => group.runs.length > 1);
   const by = state["by"] ?? (hasSeeds ? "seeds" : "runs");
   const metrics = [...new Set(splits.flatMap((split) => view.metrics[split]))];
-  const metric = state["metric"] ?? metrics[0] ?? "loss";
+  const metric = state["metric"] ?? usualMetric(metrics) ?? "loss";
   const having = splits.filter((split) => view.metrics[split].includes(metric));
   const split =
     state["split"] ?? (having.includes("train") && having.includes("dev") ? "both" : (having[0] ?? "train"));
   const isLog = state["log"] === "1";
-  const [emphasis, setEmphasis] = useState<string | undefined>(undefined);
+  const emphasis = state["emphasis"];
   const version = experimentVersion(view.name);
   const first = useCurves(view, runs, split === "both" ? "train" : (split as Split), metric, version);
-  const second = useCurves(view, runs, split === "both" ? "dev" : undefined, metric, version);
-  const hasGradient = metric !== "gradient-norm" && view.metrics.train.includes("gradient-norm");
-  const gradient = useCurves(view, runs, hasGradient ? "train" : undefined, "gradient-norm", version);
+  const dev = useCurves(view, runs, split === "both" ? "dev" : undefined, metric, version);
+  const norm = gradientNormOf(metric, view.metrics.train);
+  const hasGradient = norm !== undefined && norm !== metric;
+  const gradient = useCurves(view, runs, hasGradient ? "train" : undefined, norm ?? "", version);
+  // While the answer to another choice is on its way, what is drawn is still the one before, and is called by its own name.
+  const drawn = first.data?.metric ?? metric;
+  const second = dev.data?.metric === drawn ? dev : { ...dev, data: undefined };
 
   if (metrics.length === 0)
     return (
@@ -57,7 +65,7 @@ export function Curves({ view }: ViewProps): JSX.Element {
       </Empty>
     );
   const extent = first.data?.extent ?? second.data?.extent ?? gradient.data?.extent ?? null;
-  const shown = windowOf(extent);
+  const shown = stepAxis(stepWindow(), extent);
   const lines = { by, groups, runs, view };
   return (
     <>
@@ -95,18 +103,20 @@ export function Curves({ view }: ViewProps): JSX.Element {
             label="Colours"
             value={colourKey}
             options={[[each, "each configuration"], ...[...shortKeys(keys)].map(([key, name]) => [key, name] as const)]}
-            onChoose={(key) => choose({ colours: key })}
+            onChoose={(key) => choose({ colours: key, emphasis: undefined })}
           />
         )}
         <Switch label="log scale" isOn={isLog} onChange={(isOn) => choose({ log: isOn ? "1" : undefined })} />
         <StepWindow extent={extent} />
       </Controls>
-      {[first, second].map(({ error }) => error !== undefined && <Problem key={error} text={error} />)}
-      <Legend entries={legendOf(groups)} emphasis={emphasis} onEmphasis={setEmphasis} />
+      {distinct([first, second, gradient].flatMap(({ error }) => error ?? [])).map((error) => (
+        <Problem key={error} text={error} />
+      ))}
+      <Legend entries={legendOf(groups)} emphasis={emphasis} onEmphasis={(key) => choose({ emphasis: key })} />
       {first.data === undefined ? (
         first.error === undefined && <Waiting what="curves" />
       ) : (
-        <figure class="panel">
+        <figure class="panel" aria-busy={first.isWaiting || second.isWaiting}>
           <CurvePanel
             answers={[
               { answer: first, isThick: split !== "both", isPointed: split !== "both" && split !== "train" },
@@ -116,9 +126,9 @@ export function Curves({ view }: ViewProps): JSX.Element {
             x={shown}
             isLog={isLog}
             height={380}
-            yTitle={metric === "loss" ? `loss (${unitOf(view)})` : words(metric)}
-            label={`${words(metric)} by step`}
-            rules={metric === "loss" ? unigramRules(runs) : []}
+            yTitle={metricTitle(drawn, runs)}
+            label={`${words(drawn)} by step`}
+            rules={isLoss(drawn) ? baselineRules(runs) : []}
             emphasis={emphasis}
           />
           <figcaption>
@@ -127,20 +137,21 @@ export function Curves({ view }: ViewProps): JSX.Element {
         </figure>
       )}
       {hasGradient && first.data !== undefined && gradient.data !== undefined && gradient.data.curves.length > 0 && (
-        <figure class="panel">
+        <figure class="panel" aria-busy={gradient.isWaiting}>
           <CurvePanel
             answers={[{ answer: gradient, isThick: false, isPointed: false }]}
             of={lines}
             x={shown}
             isLog={true}
             height={230}
-            yTitle="gradient norm"
-            label="Gradient norm by step"
+            yTitle={words(gradient.data.metric)}
+            label={`${words(gradient.data.metric)} by step`}
             rules={[]}
             emphasis={emphasis}
           />
           <figcaption>
-            Norm of the gradient of all parameters together, before clipping, on a logarithmic axis.
+            Norm of the gradient of all parameters{gradient.data.metric.includes("/") && " of this player"} together,
+            before clipping, on a logarithmic axis.
           </figcaption>
         </figure>
       )}
@@ -165,13 +176,6 @@ export function useCurves(
       ? undefined
       : apiAddress(["experiments", view.name, "curves"], { split, metric, from, to, points, runs: ids });
   return useAnswer<CurvesAnswer>(address, view.runs.length > 50 ? slow : version);
-}
-
-/** The axis of steps: the window asked for, within what there is. */
-export function windowOf(extent: readonly [number, number] | null): Axis {
-  const { from, to } = stepWindow();
-  const [first, last] = [from ?? extent?.[0] ?? 0, to ?? extent?.[1] ?? 1];
-  return { domain: [first, last > first ? last : first + 1], isLog: false };
 }
 
 /** The seeds of a configuration, with the colour they share with others. */
@@ -257,7 +261,8 @@ export function CurvePanel(props: {
   );
   const sorted = useMemo(() => sortedWithin(lines, x), [lines, x.domain[0], x.domain[1]]);
   const { y, above } = useMemo(() => verticalAxis(sorted, isLog, rules), [sorted, isLog, rules[0]?.value]);
-  if (lines.length === 0) return <Empty title="None of these runs has this metric in this window of steps" />;
+  if (lines.every(({ x: places }) => places.length === 0))
+    return <Empty title="None of these runs has this metric in this window of steps" />;
   return (
     <>
       <LineChart
@@ -273,12 +278,7 @@ export function CurvePanel(props: {
         onWindow={zoom}
         onReset={zoomOut}
       />
-      {above > 0 && (
-        <p class="caption">
-          {count(above, "value")} above the axis {above === 1 ? "is" : "are"} not drawn; the log scale shows all that
-          are above 0.
-        </p>
-      )}
+      {above > 0 && <p class="caption">{aboveText(above)}; the log scale shows all that are above 0.</p>}
     </>
   );
 }
@@ -313,48 +313,9 @@ function linesOf(
   });
 }
 
-/** Limits for the sorted values in the window. On a linear axis a run about to diverge may leave by orders of magnitude, and the others' curves
- *  must stay readable: then its top is what 98 % of the values keep to, as in the figure of losses. */
-function verticalAxis(sorted: Float64Array, isLog: boolean, rules: readonly Rule[]): { y: Axis; above: number } {
-  const include = rules.map(({ value }) => value);
-  if (isLog) return { y: axisOf(thinned(sorted, 2000), true, include), above: 0 };
-  const at = (share: number): number => sorted[Math.round(share * (sorted.length - 1))] ?? 1;
-  const [middle, high, most] = [at(0.5), at(0.98), at(1)];
-  const isFarOut = most - middle > 4 * Math.max(1e-12, high - middle);
-  const y = axisOf([at(0), isFarOut ? high : most], false, include);
-  return { y, above: isFarOut ? sorted.reduce((n, value) => n + Number(value > y.domain[1]), 0) : 0 };
-}
-
-/** All finite values of lines and bands within an axis, from the smallest to the largest. */
-function sortedWithin(lines: readonly Line[], { domain }: Axis): Float64Array {
-  const values = new Float64Array(lines.reduce((n, { x, low }) => n + (low ? 3 : 1) * x.length, 0));
-  let n = 0;
-  for (const { x, y, low, high } of lines)
-    for (const column of [y, low, high])
-      if (column)
-        for (let i = 0; i < x.length; i++)
-          if (x[i]! >= domain[0] && x[i]! <= domain[1] && Number.isFinite(column[i])) values[n++] = column[i]!;
-  return values.subarray(0, n).sort();
-}
-
-/** A line for each unigram entropy there is, rounded as far as it is read. */
-export function unigramRules(runs: readonly RunView[]): Rule[] {
-  const values = new Set(
-    runs.flatMap((run) => (run.unigramEntropy === null ? [] : [Number(run.unigramEntropy.toPrecision(4))])),
-  );
-  const isOfImages = runs.some((run) => run.kind === "vae");
-  return [...values].slice(0, 4).map((value) => ({
-    value,
-    label: `${isOfImages ? "best without input" : "unigram entropy"} ${numberText(value)}`,
-  }));
-}
-
-const unitOf = ({ runs }: ExperimentView): string =>
-  runs.some((run) => run.kind === "transformer")
-    ? "nats a target"
-    : runs.some((run) => run.kind === "vae")
-      ? "nats an image"
-      : "nats";
+/** Says that values are beyond an axis that {@link verticalAxis} has cut. */
+export const aboveText = (above: number): string =>
+  `${count(above, "value")} above the axis ${above === 1 ? "is" : "are"} not drawn`;
 
 const isThinned = (answers: readonly Answer<CurvesAnswer>[]): boolean =>
   answers.some(({ data }) => data?.curves.some(({ of, steps }) => of > steps.length) === true);

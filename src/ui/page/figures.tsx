@@ -16,7 +16,12 @@ const patience = 20;
 export function Figures({ view }: ViewProps): JSX.Element {
   const version = useSlowly(experimentVersion(view.name), patience);
   const { data, error } = useAnswer<FigureList>(apiAddress(["experiments", view.name, "figures"]), version);
-  if (!data) return error === undefined ? <Waiting what="figures" /> : <Problem text={error} />;
+  if (!data)
+    return error === undefined ? (
+      <Waiting what={`all rows of ${count(view.runs.length, "run")} once, for the figures,`} />
+    ) : (
+      <Problem text={error} />
+    );
   if (data.figures.length === 0)
     return (
       <Empty title="No figure can be drawn yet">
@@ -78,7 +83,7 @@ function One(props: { experiment: string; name: string; summary: string; version
       {error !== undefined && <Problem text={error} />}
       {data ? (
         <>
-          <VegaFigure spec={data.spec} name={name} label={data.title} />
+          <VegaFigure spec={data.spec} name={name} label={data.title} csv={data.csv} />
           <figcaption>
             {notesOf(data.spec) !== "" && <p>{notesOf(data.spec)}</p>}
             <p>{data.caption}</p>

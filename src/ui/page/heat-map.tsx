@@ -8,6 +8,7 @@ import { scaleOf, ticksOf, type Axis, type Tick } from "./axes.ts";
 import { Canvas, chartFont, useWidth, type Surface } from "./canvas.tsx";
 import { viridisAt } from "./colours.ts";
 import { nothing, numberText } from "./format.ts";
+import { columnsOf, columnTicks, type Columns } from "./heat-columns.ts";
 import { drawAxes } from "./line-chart.tsx";
 
 interface Props {
@@ -41,7 +42,8 @@ export function HeatMap(props: Props): JSX.Element {
   const width = useWidth(place);
   const [pointer, setPointer] = useState<{ x: number; y: number } | undefined>(undefined);
   const [left, right] = [margin.left, Math.max(margin.left + 10, width - margin.right)];
-  const edges = edgesOf(window.steps);
+  const columns = columnsOf(window.steps);
+  const { edges } = columns;
   const axis: Axis = { domain: [edges[0]!, edges.at(-1)!], isLog: false };
   const toX = scaleOf(axis, left, right);
   const rows = rowsOf(window, margin.top, height - margin.bottom);
@@ -77,7 +79,7 @@ export function HeatMap(props: Props): JSX.Element {
         width={width}
         height={height}
         content={[window, scale.domain[0], scale.domain[1], scale.isLog]}
-        draw={(surface) => drawMap(surface, { window, scale, rows, edges, toX })}
+        draw={(surface) => drawMap(surface, { window, scale, rows, columns, toX })}
       />
       <Canvas
         class="over"
@@ -105,13 +107,6 @@ export function HeatMap(props: Props): JSX.Element {
   );
 }
 
-/** Where columns begin and end, in steps: half way to the neighbours. */
-function edgesOf(steps: readonly number[]): number[] {
-  if (steps.length < 2) return [(steps[0] ?? 0) - 0.5, (steps[0] ?? 0) + 0.5];
-  const middles = steps.slice(1).map((step, i) => (step + steps[i]!) / 2);
-  return [2 * steps[0]! - middles[0]!, ...middles, 2 * steps.at(-1)! - middles.at(-1)!];
-}
-
 function rowsOf({ stacks }: LayerWindow, top: number, bottom: number): Row[] {
   const layers = stacks.reduce((sum, { layers: of }) => sum + of.length, 0);
   const each = (bottom - top - gap * stacks.length) / Math.max(1, layers);
@@ -134,16 +129,16 @@ function drawMap(
     window: LayerWindow;
     scale: Axis;
     rows: readonly Row[];
-    edges: readonly number[];
+    columns: Columns;
     toX: (value: number) => number;
   },
 ): void {
-  const { window, scale, rows, edges, toX } = parts;
+  const { window, scale, rows, columns, toX } = parts;
   const share = scaleOf(scale, 0, 1);
   // On whole pixels of the screen: seams between cells would look like structure.
   const ratio = devicePixelRatio || 1;
   const snapped = (pixel: number): number => Math.round(pixel * ratio) / ratio;
-  const pixels = edges.map((edge) => snapped(toX(edge)));
+  const pixels = columns.edges.map((edge) => snapped(toX(edge)));
   const colours = Array.from({ length: 256 }, (_, i) => viridisAt(i / 255));
   for (const row of rows) {
     const values = window.values[row.index]!;
@@ -160,11 +155,11 @@ function drawMap(
   }
   const [left, right, bottom] = [margin.left, width - margin.right, height - margin.bottom];
   drawAxes(context, { left, right, top: margin.top, bottom }, ink, {
-    xTicks: ticksOf({ domain: [edges[0]!, edges.at(-1)!], isLog: false }, Math.max(2, (right - left) / 90)),
+    xTicks: columnTicks(columns, window.steps, Math.max(2, (right - left) / (columns.isInSteps ? 90 : 50))),
     yTicks: rowTicks(rows),
     toX,
     toY: (value) => (rows[value]!.top + rows[value]!.bottom) / 2,
-    xTitle: "step",
+    xTitle: columns.isInSteps ? "step" : "step, each as wide as the others",
     yTitle: "layer",
     hasGrid: false,
   });

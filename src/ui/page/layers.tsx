@@ -7,12 +7,14 @@ import { distinct } from "../../statistics.ts";
 import type { LayerWindow, LayerWindows, RunView } from "../api.ts";
 import { axisOf, type Axis } from "./axes.ts";
 import { numbersOf, profileOf } from "./bands.ts";
-import { chosenRuns, runNames, tokenOf, type ViewProps } from "./choice.ts";
+import { chosenRuns, tokenOf, type ViewProps } from "./choice.ts";
 import { coloursOf } from "./colours.ts";
 import { apiAddress, useAnswer } from "./fetching.ts";
 import { numberText, words } from "./format.ts";
+import { runNames } from "./groups.ts";
 import { ColourBar, HeatMap } from "./heat-map.tsx";
-import { LineChart, type Line } from "./line-chart.tsx";
+import { LineChart } from "./line-chart.tsx";
+import type { Line } from "./lines.ts";
 import { runVersion } from "./live.ts";
 import { nearestIndex, Player } from "./player.tsx";
 import { adjust, choose, route } from "./route.ts";
@@ -25,7 +27,7 @@ const bins = 180;
 function runOf({ view }: ViewProps): RunView | undefined {
   const asked = route.value.state["run"];
   const found = asked === undefined ? undefined : view.runs.find((run) => tokenOf(run.id) === asked);
-  const chosen = chosenRuns(view.runs);
+  const chosen = chosenRuns(view);
   return found ?? chosen.find((run) => run.steps > 0 && run.status !== "damaged") ?? chosen[0] ?? view.runs[0];
 }
 
@@ -35,7 +37,7 @@ export function Layers({ view }: ViewProps): JSX.Element {
   const run = runOf({ view });
   const quantity = state["quantity"] ?? view.quantities[0];
   const { from, to } = stepWindow();
-  const { data, error } = useAnswer<LayerWindows>(
+  const { data, error, isWaiting } = useAnswer<LayerWindows>(
     run === undefined || quantity === undefined
       ? undefined
       : apiAddress(["experiments", view.name, "layers"], { quantity, runs: run.id, from, to, bins }),
@@ -75,19 +77,33 @@ export function Layers({ view }: ViewProps): JSX.Element {
         error === undefined && <Waiting what="layers" />
       ) : window === undefined || window.steps.length === 0 ? (
         <Empty
-          title={`This run has not recorded ${words(quantity)}${from !== undefined || to !== undefined ? " in this window of steps" : ""}`}
+          title={`This run has not recorded ${words(data.quantity)}${from !== undefined || to !== undefined ? " in this window of steps" : ""}`}
         >
           Choose another run or quantity; probes.record of a configuration says what is recorded.
         </Empty>
       ) : (
-        <Shown window={window} isLog={data.isLogarithmic} quantity={quantity} />
+        // Until the answer to another choice is there this is the one before, and is called by its own names.
+        <Shown
+          window={window}
+          isLog={data.isLogarithmic}
+          quantity={data.quantity}
+          run={window.run === run.id ? undefined : (names.get(window.run) ?? window.run)}
+          isWaiting={isWaiting}
+        />
       )}
     </>
   );
 }
 
-function Shown(props: { window: LayerWindow; isLog: boolean; quantity: string }): JSX.Element {
-  const { window, isLog, quantity } = props;
+function Shown(props: {
+  window: LayerWindow;
+  isLog: boolean;
+  quantity: string;
+  /** Its name, where it is another run than the one chosen. */
+  run: string | undefined;
+  isWaiting: boolean;
+}): JSX.Element {
+  const { window, isLog, quantity, run, isWaiting } = props;
   const column = nearestIndex(window.steps, route.value.state["step"]);
   // The end follows a run that is training.
   const show = (next: number): void =>
@@ -106,9 +122,9 @@ function Shown(props: { window: LayerWindow; isLog: boolean; quantity: string })
   return (
     <>
       <Player steps={window.steps} index={column} onIndex={show} perSecond={14} />
-      <div class="beside layers">
+      <div class="beside layers" aria-busy={isWaiting}>
         <figure class="panel">
-          <h3>By layer and step</h3>
+          <h3>By layer and step{run !== undefined && `, ${run}`}</h3>
           <ColourBar scale={scale} title={`${words(quantity)}${isLog ? ", logarithmic" : ""}`} />
           <HeatMap
             label={`${words(quantity)} by layer and step`}

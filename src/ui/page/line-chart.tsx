@@ -7,30 +7,8 @@ import { scaleOf, ticksOf, valueAt, type Axis, type Tick } from "./axes.ts";
 import { Canvas, chartFont, useWidth, type Surface } from "./canvas.tsx";
 import type { Ink } from "./colours.ts";
 import { numberText } from "./format.ts";
-
-/** One line. Places rise; values are NaN where there is none, and the line is broken there. */
-export interface Line {
-  readonly key: string;
-  readonly name: string;
-  readonly colour: string;
-  readonly x: readonly number[];
-  readonly y: readonly number[];
-  /** A band around it, place by place. */
-  readonly low?: readonly number[];
-  readonly high?: readonly number[];
-  readonly isDashed?: boolean;
-  /** Pixels; 1.5 where absent. */
-  readonly thickness?: number;
-  readonly hasPoints?: boolean;
-  /** Drawn pale, and not read under the pointer: a memory of another step. */
-  readonly isGhost?: boolean;
-}
-
-/** A dashed line across, with its name. */
-export interface Rule {
-  readonly value: number;
-  readonly label: string;
-}
+import type { Line, Rule } from "./lines.ts";
+import { elsewhere, neighbour, placeText, readingsAt, type Cursor, type Found } from "./readings.ts";
 
 interface Props {
   /** What the chart shows, for those who do not see it. */
@@ -59,16 +37,6 @@ const margin = { left: 58, right: 14, top: 10, bottom: 36 };
 export const crowd = 40;
 /** Bands of more lines than these would be one grey: only what stands out has its own then. */
 export const mostBands = 12;
-/** Lines that are read under the pointer at most. */
-const read = 9;
-
-/** Where a pointer or the keyboard stands. */
-interface Cursor {
-  readonly x: number;
-  /** Pixel of the pointer, by which lines are ordered; undefined of the keyboard. */
-  readonly pixelY: number | undefined;
-}
-
 /** The chart. Arrow keys walk along it, dragging asks for a window. */
 export function LineChart(props: Props): JSX.Element {
   const { lines, x, y, height, rules = [], emphasis, onWindow } = props;
@@ -159,80 +127,17 @@ export function LineChart(props: Props): JSX.Element {
       )}
       <p class="unseen" aria-live="polite">
         {cursor !== undefined && cursor.pixelY === undefined && found
-          ? `${props.place ?? "step"} ${numberText(found.x)}: ${found.readings
+          ? `${props.place ?? "step"} ${placeText(found.x)}: ${found.readings
               .slice(0, 4)
-              .map(({ line, value }) => `${line.name} ${numberText(value)}`)
+              .map(({ line, x: at, value }) => {
+                const other = elsewhere(at, found.x);
+                return `${line.name} ${numberText(value)}${other === "" ? "" : ` at ${props.place ?? "step"} ${other}`}`;
+              })
               .join(", ")}`
           : ""}
       </p>
     </div>
   );
-}
-
-interface Reading {
-  readonly line: Line;
-  readonly x: number;
-  readonly value: number;
-  readonly low: number | undefined;
-  readonly high: number | undefined;
-}
-
-interface Found {
-  readonly x: number;
-  /** Lines that have a value there. */
-  readonly of: number;
-  readonly readings: readonly Reading[];
-}
-
-/** The values of the lines nearest to the cursor, at the recorded place nearest to it, from top to bottom. */
-function readingsAt(
-  lines: readonly Line[],
-  { x, pixelY }: Cursor,
-  toX: (value: number) => number,
-  toY: (value: number) => number,
-  emphasis: string | undefined,
-): Found | undefined {
-  const all = lines.flatMap((line): Reading[] => {
-    const i = nearest(line.x, x);
-    if (i < 0 || Math.abs(toX(line.x[i]!) - toX(x)) > 40 || !Number.isFinite(line.y[i]!)) return [];
-    return [{ line, x: line.x[i]!, value: line.y[i]!, low: line.low?.[i], high: line.high?.[i] }];
-  });
-  if (all.length === 0) return undefined;
-  const distance = (reading: Reading): number =>
-    reading.line.key === emphasis ? -1 : pixelY === undefined ? 0 : Math.abs(toY(reading.value) - pixelY);
-  const near = [...all].sort((a, b) => distance(a) - distance(b)).slice(0, read);
-  const at = near.reduce((best, one) => (Math.abs(one.x - x) < Math.abs(best.x - x) ? one : best)).x;
-  return { x: at, of: all.length, readings: near.sort((a, b) => b.value - a.value) };
-}
-
-/** The index of the place nearest to `wanted`; -1 of none. Places rise. */
-function nearest(places: readonly number[], wanted: number): number {
-  let [low, high] = [0, places.length - 1];
-  if (high < 0) return -1;
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (places[middle]! <= wanted) low = middle;
-    else high = middle;
-  }
-  return wanted - places[low]! <= places[high]! - wanted ? low : high;
-}
-
-/** The next recorded place within the axis, in a direction; from nowhere the first or last. */
-function neighbour(
-  lines: readonly Line[],
-  from: number | undefined,
-  direction: number,
-  axis: Axis,
-): number | undefined {
-  let best: number | undefined;
-  for (const line of lines) {
-    for (const place of line.x) {
-      if (place < axis.domain[0] || place > axis.domain[1]) continue;
-      const isBeyond = from === undefined || (place - from) * direction > 1e-9;
-      if (isBeyond && (best === undefined || (place - best) * direction < 0)) best = place;
-    }
-  }
-  return best ?? from;
 }
 
 function Tooltip(props: { found: Found; place: string; pixel: number; width: number }): JSX.Element {
@@ -244,15 +149,21 @@ function Tooltip(props: { found: Found; place: string; pixel: number; width: num
   return (
     <div class="tooltip" style={style} aria-hidden="true" ref={element}>
       <strong>
-        {place} {numberText(found.x, 7)}
+        {place} {placeText(found.x)}
       </strong>
       <table>
         <tbody>
-          {found.readings.map(({ line, value, low, high }) => (
+          {found.readings.map(({ line, x, value, low, high }) => (
             <tr key={line.name}>
               <td>
                 <i class="swatch" style={{ background: line.colour }} />
                 {line.name}
+                {elsewhere(x, found.x) !== "" && (
+                  <span class="soft">
+                    {" "}
+                    {place} {elsewhere(x, found.x)}
+                  </span>
+                )}
               </td>
               <td class="number">{numberText(value)}</td>
               {low !== undefined && high !== undefined && (

@@ -6,9 +6,6 @@ import type { Change } from "../api.ts";
 /** Whether changes arrive. `lost`: the browser is trying again. */
 export const connection = signal<"connecting" | "open" | "lost">("connecting");
 
-/** When the last change arrived, milliseconds of `Date.now()`; 0 before the first. */
-export const lastChange = signal(0);
-
 /** Moves with every change of anything. */
 export const anyChange = signal(0);
 
@@ -29,34 +26,55 @@ export const runVersion = (experiment: string, run: string): number => counter(`
 
 const bump = (one: Signal<number>): void => void (one.value = one.peek() + 1);
 
-/** Begins to listen; the browser connects again by itself, and after a while without it a new attempt is made here. */
+/** Milliseconds before another attempt, where the browser makes none. */
+const pause = 2000;
+
+/** Listens while the page is in sight, and connects again when it comes back: browsers allow six connections a host, so that pages in
+ *  other tabs would leave none for this one. */
 export function listen(): void {
+  let source: EventSource | undefined;
+  let retry: ReturnType<typeof setTimeout> | undefined;
+  const disconnect = (): void => {
+    clearTimeout(retry);
+    source?.close();
+    source = undefined;
+  };
+  const connect = (): void => {
+    disconnect();
+    source = connected(() => (retry = setTimeout(connect, pause)));
+  };
+  const follow = (): void => {
+    if (document.visibilityState === "hidden") disconnect();
+    else if (!source) connect();
+  };
+  document.addEventListener("visibilitychange", follow);
+  follow();
+}
+
+/** A stream of changes. The browser connects again by itself; `onEnd` is called where it gives up. */
+function connected(onEnd: () => void): EventSource {
   const source = new EventSource("api/events");
-  let wasLost = false;
+  let isFirst = true;
   source.addEventListener("open", () => {
     connection.value = "open";
-    // Whatever happened in between was not heard.
-    if (wasLost) for (const one of [...counters.values(), anyChange]) bump(one);
-    wasLost = false;
+    isFirst = true;
   });
   source.addEventListener("change", (event) => {
     const { changed, gone, runs } = JSON.parse(event.data as string) as Change;
-    for (const name of [...changed, ...gone]) bump(counter(`x ${name}`));
-    for (const [name, ids] of Object.entries(runs)) for (const id of ids) bump(counter(`r ${id} ${name}`));
-    if (changed.length + gone.length > 0) {
-      lastChange.value = Date.now();
-      bump(anyChange);
+    // The first one says what is compared with from now on: whatever changed before, since the page last asked, was not told.
+    if (isFirst) for (const one of counters.values()) bump(one);
+    else {
+      for (const name of [...changed, ...gone]) bump(counter(`x ${name}`));
+      for (const [name, ids] of Object.entries(runs)) for (const id of ids) bump(counter(`r ${id} ${name}`));
     }
+    if (isFirst || changed.length + gone.length > 0) bump(anyChange);
+    isFirst = false;
   });
   source.addEventListener("error", () => {
-    wasLost = true;
     connection.value = "lost";
     if (source.readyState !== EventSource.CLOSED) return;
     source.close();
-    setTimeout(() => {
-      listen();
-      // The new source starts without knowing that something was missed.
-      for (const one of [...counters.values(), anyChange]) bump(one);
-    }, 2000);
+    onEnd();
   });
+  return source;
 }

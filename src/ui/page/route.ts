@@ -37,7 +37,8 @@ export function addressOf({ experiment, view, state }: Route): string {
   return `#/${path}${query === "" ? "" : `?${query}`}`;
 }
 
-function decoded(part: string): string {
+/** A part of an address as it was before it was encoded; as it is where it never was. */
+export function decoded(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {

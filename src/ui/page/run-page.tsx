@@ -1,13 +1,18 @@
 // One run: how it stands, what came out, where to look further, and its record as the files have it.
 
 import type { ComponentChildren, JSX } from "preact";
-import type { RunRecordView, RunView } from "../api.ts";
-import { configKeys, runNames, tokenOf, type ViewProps } from "./choice.ts";
-import { colouredGroups, CurvePanel, unigramRules, useCurves, windowOf } from "./curves.tsx";
+import { distinct } from "../../statistics.ts";
+import type { RunRecordView, RunView, Value } from "../api.ts";
+import { tokenOf, type ViewProps } from "./choice.ts";
+import { colouredGroups, CurvePanel, useCurves } from "./curves.tsx";
 import { apiAddress, useAnswer } from "./fetching.ts";
 import { columnText, configText, durationText, nothing, stepTimeText, words } from "./format.ts";
+import { configKeys, runNames } from "./groups.ts";
 import { runVersion } from "./live.ts";
+import { baselineOf, baselineRules, isLoss, lossUnit, metricTitle } from "./measures.ts";
 import { choose, route, viewAddress } from "./route.ts";
+import { stepWindow } from "./step-window.tsx";
+import { stepAxis } from "./steps.ts";
 import { Empty, Problem, Segments, Status, Waiting } from "./widgets.tsx";
 
 type File = "record" | "config" | "log";
@@ -33,6 +38,15 @@ export function RunPage({ view }: ViewProps): JSX.Element {
 function Known({ view, run }: ViewProps & { run: RunView }): JSX.Element {
   const name = runNames(view).get(run.id)!;
   const only = { runs: tokenOf(run.id) };
+  const unit = lossUnit([run]);
+  const baseline = baselineOf(run);
+  // What a kind of model has none of is not said to be missing.
+  const losses: [name: string, value: Value][] = [
+    ["train loss", run.trainLoss],
+    ["dev loss", run.devLoss],
+    ["best dev loss", run.bestDevLoss],
+    ...(baseline ? [[baseline.name, baseline.value] as [string, Value]] : []),
+  ];
   return (
     <article class="run-page">
       <h2>
@@ -56,10 +70,14 @@ function Known({ view, run }: ViewProps & { run: RunView }): JSX.Element {
           {run.steps}
           {run.plannedSteps > 0 && ` of ${run.plannedSteps}`}
         </Fact>
-        <Fact name="train loss">{columnText(run.trainLoss)}</Fact>
-        <Fact name="dev loss">{columnText(run.devLoss)}</Fact>
-        <Fact name="best dev loss">{columnText(run.bestDevLoss)}</Fact>
-        {run.unigramEntropy !== null && <Fact name="unigram entropy">{columnText(run.unigramEntropy)}</Fact>}
+        {losses.map(
+          ([what, value]) =>
+            value !== null && (
+              <Fact key={what} name={what}>
+                {columnText(value)} <span class="soft">{unit}</span>
+              </Fact>
+            ),
+        )}
         {Object.entries(run.finals).map(([key, value]) => (
           <Fact key={key} name={words(key)}>
             {columnText(value, Number.isInteger(value))}
@@ -75,18 +93,22 @@ function Known({ view, run }: ViewProps & { run: RunView }): JSX.Element {
         <Fact name="engine">{run.engine || nothing}</Fact>
         <Fact name="commit">{run.commit ?? nothing}</Fact>
       </dl>
-      <Loss view={view} run={run} />
+      {distinct([...view.metrics.train, ...view.metrics.dev])
+        .filter(isLoss)
+        .map((metric) => (
+          <Loss key={metric} view={view} run={run} metric={metric} />
+        ))}
       <Record view={view} run={run} />
     </article>
   );
 }
 
-/** The run's loss, where it has one. */
-function Loss({ view, run }: ViewProps & { run: RunView }): JSX.Element | null {
+/** A loss of the run, where it has it. */
+function Loss({ view, run, metric }: ViewProps & { run: RunView; metric: string }): JSX.Element | null {
   const version = runVersion(view.name, run.id);
   const runs = [run];
-  const train = useCurves(view, runs, view.metrics.train.includes("loss") ? "train" : undefined, "loss", version);
-  const dev = useCurves(view, runs, view.metrics.dev.includes("loss") ? "dev" : undefined, "loss", version);
+  const train = useCurves(view, runs, view.metrics.train.includes(metric) ? "train" : undefined, metric, version);
+  const dev = useCurves(view, runs, view.metrics.dev.includes(metric) ? "dev" : undefined, metric, version);
   if ((train.data?.curves.length ?? 0) + (dev.data?.curves.length ?? 0) === 0) return null;
   return (
     <figure class="panel">
@@ -96,12 +118,12 @@ function Loss({ view, run }: ViewProps & { run: RunView }): JSX.Element | null {
           { answer: dev, isThick: true, isPointed: true },
         ]}
         of={{ by: "runs", groups: colouredGroups(runs, configKeys(view)), runs, view }}
-        x={windowOf(train.data?.extent ?? dev.data?.extent ?? null)}
+        x={stepAxis(stepWindow(), train.data?.extent ?? dev.data?.extent ?? null)}
         isLog={false}
         height={220}
-        yTitle="loss"
-        label="Loss by step"
-        rules={unigramRules(runs)}
+        yTitle={metricTitle(metric, runs)}
+        label={`${words(metric)} by step`}
+        rules={baselineRules(runs)}
         emphasis={undefined}
       />
       <figcaption>Thin: train; thick: dev.</figcaption>

@@ -5,21 +5,12 @@ import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { JSX } from "preact";
 import { mean } from "../../statistics.ts";
 import type { RunStatus, RunView } from "../api.ts";
-import {
-  compareValues,
-  configKeys,
-  filteredRuns,
-  listOf,
-  orderedGroups,
-  selection,
-  statuses,
-  tokenOf,
-  type Group,
-  type ViewProps,
-} from "./choice.ts";
+import { filteredRuns, listOf, selection, statuses, tokenOf, type ViewProps } from "./choice.ts";
 import { columnsOf, type Column } from "./columns.tsx";
+import { unknownKeys } from "./filter.ts";
 import { count, durationText } from "./format.ts";
-import { adjust, choose, route, viewAddress } from "./route.ts";
+import { compareValues, configKeys, orderedGroups, type Group } from "./groups.ts";
+import { adjust, choose, decoded, route, viewAddress } from "./route.ts";
 import { Chooser, Controls, Empty, Menu, Status } from "./widgets.tsx";
 
 /** Pixels of rows, the same in style.css: what is out of sight is reckoned with these. */
@@ -37,7 +28,8 @@ export function Runs({ view }: ViewProps): JSX.Element {
   const columns = useMemo(() => columnsOf(view), [view]);
   const asked = state["columns"];
   const shown = columns.filter(({ key, isUsual }) => (asked === undefined ? isUsual : listOf(asked).includes(key)));
-  const runs = filteredRuns(view.runs);
+  const runs = filteredRuns(view);
+  const unknown = unknownKeys(state["find"] ?? "", view);
   const keys = configKeys(view);
   const counts = statuses
     .map((status): [RunStatus, number] => [status, view.runs.filter((run) => run.status === status).length])
@@ -50,7 +42,7 @@ export function Runs({ view }: ViewProps): JSX.Element {
           class="search"
           placeholder="Filter: text or depth=6"
           aria-label="Filter runs: text, or key=value"
-          title="Words are looked for everywhere; also key=value, key!=value, dev<4"
+          title="Words are looked for everywhere; also key=value, key!=value, dev<4, of any key of the configuration"
           value={state["find"] ?? ""}
           onInput={(event) => adjust({ find: event.currentTarget.value || undefined })}
         />
@@ -70,6 +62,7 @@ export function Runs({ view }: ViewProps): JSX.Element {
         <ColumnChooser columns={columns} shown={shown} />
         <SelectionTools view={view} />
       </Controls>
+      {unknown.length > 0 && <p class="soft">No key is called {unknown.join(", ")}.</p>}
       {view.runs.length === 0 ? (
         <Empty title="No run has begun yet">
           Begin them with <code>fathom sweep</code> on this experiment's configuration; they appear here by themselves.
@@ -269,7 +262,7 @@ const heightOf = (item: Item): number =>
   item.kind === "group" ? heights.group : heights.run + (item.run.reason === "" ? 0 : heights.reason);
 
 /** Open groups in the address: names may hold commas. */
-const openNames = (): string[] => listOf(route.value.state["open"]).map(decodeURIComponent);
+const openNames = (): string[] => listOf(route.value.state["open"]).map(decoded);
 
 function itemsOf({ view, runs }: ViewProps & { runs: readonly RunView[] }, sort: string): Item[] {
   const column = columnsOf(view).find(({ key }) => key === sort.replace(/^-/, ""));

@@ -4,9 +4,10 @@ import { useEffect } from "preact/hooks";
 import type { JSX } from "preact";
 import { distinct } from "../../statistics.ts";
 import type { SampleList } from "../api.ts";
-import { chosenRuns, runNames, type ViewProps } from "./choice.ts";
+import { chosenRuns, type ViewProps } from "./choice.ts";
 import { apiAddress, useAnswers } from "./fetching.ts";
 import { count } from "./format.ts";
+import { runNames } from "./groups.ts";
 import { runVersion } from "./live.ts";
 import { nearestIndex, Player } from "./player.tsx";
 import { adjust, choose, route } from "./route.ts";
@@ -27,7 +28,7 @@ const explained: Readonly<Record<string, string>> = {
 /** The view. */
 export function Samples({ view }: ViewProps): JSX.Element {
   const { state } = route.value;
-  const all = chosenRuns(view.runs).filter((run) => run.hasSamples);
+  const all = chosenRuns(view).filter((run) => run.hasSamples);
   const runs = all.slice(0, shownAtMost);
   const answers = useAnswers<SampleList>(
     runs.map((run) => ({

@@ -2,16 +2,10 @@
 
 import type { JSX } from "preact";
 import { choose, route } from "./route.ts";
+import { stepsAsked, type StepsAsked } from "./steps.ts";
 
-/** First and last step asked for; undefined where it is all. */
-export function stepWindow(): { from: number | undefined; to: number | undefined } {
-  const of = (name: string): number | undefined => {
-    const text = route.value.state[name];
-    const value = Number(text);
-    return text === undefined || text === "" || !Number.isFinite(value) || value < 0 ? undefined : Math.round(value);
-  };
-  return { from: of("from"), to: of("to") };
-}
+/** First and last step asked for, in order; undefined where it is all. */
+export const stepWindow = (): StepsAsked => stepsAsked(route.value.state);
 
 /** Asks for a window. */
 export const zoom = (from: number, to: number): void =>

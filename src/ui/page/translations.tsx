@@ -5,8 +5,9 @@ import { Fragment } from "preact";
 import type { JSX } from "preact";
 import { distinct } from "../../statistics.ts";
 import type { Translations as TranslationsAnswer } from "../api.ts";
-import { chosenRuns, runNames, type ViewProps } from "./choice.ts";
+import { chosenRuns, type ViewProps } from "./choice.ts";
 import { apiAddress, useAnswers } from "./fetching.ts";
+import { runNames } from "./groups.ts";
 import { runVersion } from "./live.ts";
 import { adjust, choose, route } from "./route.ts";
 import { Controls, Empty, Problem, Segments, Switch, Waiting } from "./widgets.tsx";
@@ -30,7 +31,7 @@ interface Row {
 /** The view. */
 export function Translations({ view }: ViewProps): JSX.Element {
   const { state } = route.value;
-  const having = chosenRuns(view.runs).filter((run) => run.hasTranslations.length > 0);
+  const having = chosenRuns(view).filter((run) => run.hasTranslations.length > 0);
   const splits = distinct(having.flatMap((run) => [...run.hasTranslations]));
   const split =
     state["of"] === "dev" || state["of"] === "test"

@@ -11,8 +11,14 @@ interface Pointed {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/** The figure. `name` is that of its files. */
-export function VegaFigure({ spec, name, label }: { spec: TopLevelSpec; name: string; label: string }): JSX.Element {
+/** The figure. `name` is that of its files, `csv` the rows that it is drawn from, where there are some to save. */
+export function VegaFigure(props: {
+  spec: TopLevelSpec;
+  name: string;
+  label: string;
+  csv?: string | null | undefined;
+}): JSX.Element {
+  const { spec, name, label, csv } = props;
   const place = useRef<HTMLDivElement>(null);
   const drawn = useRef<Drawn | undefined>(undefined);
   const [problem, setProblem] = useState<string | undefined>(undefined);
@@ -43,15 +49,9 @@ export function VegaFigure({ spec, name, label }: { spec: TopLevelSpec; name: st
   }, [spec]);
   useEffect(() => () => drawn.current?.finish(), []);
 
-  const save = async (format: "svg" | "png"): Promise<void> => {
+  const savePicture = async (format: "svg" | "png"): Promise<void> => {
     try {
-      const blob = await drawn.current!.picture(format);
-      const address = URL.createObjectURL(blob);
-      const link = document.createElement("a");
-      link.href = address;
-      link.download = `${name}.${format}`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(address), 10_000);
+      saveFile(`${name}.${format}`, await drawn.current!.picture(format));
     } catch (error) {
       setProblem(`The picture cannot be saved: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -60,12 +60,20 @@ export function VegaFigure({ spec, name, label }: { spec: TopLevelSpec; name: st
     <>
       <div class="vega-tools">
         <Menu name="Save" label={`Save ${name}`}>
-          <button type="button" disabled={!isDrawn} onClick={() => void save("svg")}>
+          <button type="button" disabled={!isDrawn} onClick={() => void savePicture("svg")}>
             as SVG
           </button>
-          <button type="button" disabled={!isDrawn} onClick={() => void save("png")}>
+          <button type="button" disabled={!isDrawn} onClick={() => void savePicture("png")}>
             as PNG
           </button>
+          <button type="button" onClick={() => saveFile(`${name}.vl.json`, fileOf(spec))}>
+            as Vega-Lite JSON
+          </button>
+          {typeof csv === "string" && (
+            <button type="button" onClick={() => saveFile(`${name}.csv`, new Blob([csv], { type: "text/csv" }))}>
+              as CSV
+            </button>
+          )}
         </Menu>
       </div>
       {problem !== undefined && <Problem text={problem} />}
@@ -93,6 +101,19 @@ export function VegaFigure({ spec, name, label }: { spec: TopLevelSpec; name: st
       )}
     </>
   );
+}
+
+const fileOf = (spec: TopLevelSpec): Blob =>
+  new Blob([`${JSON.stringify(spec, null, 2)}\n`], { type: "application/json" });
+
+/** Gives the reader a file. */
+function saveFile(name: string, content: Blob): void {
+  const address = URL.createObjectURL(content);
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
 /** Whether an element has come near to sight, once; figures are fetched and drawn then. */

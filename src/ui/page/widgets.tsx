@@ -1,8 +1,9 @@
 // Small pieces that several views use: choosers, switches, empty places, errors, statuses.
 
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { RunStatus } from "../api.ts";
+import { useWidth } from "./canvas.tsx";
 import { count } from "./format.ts";
 
 /** A labelled list to choose from. */
@@ -178,25 +179,41 @@ export function Legend(props: {
   entries: readonly { key: string; name: string; colour: string; note?: string }[];
   emphasis: string | undefined;
   onEmphasis: (key: string | undefined) => void;
-}): JSX.Element | null {
-  if (props.entries.length === 0) return null;
+}): JSX.Element {
+  const n = props.entries.length;
+  const list = useRef<HTMLUListElement>(null);
+  const width = useWidth(list);
+  const [isOpen, setOpen] = useState(false);
+  const [isCut, setCut] = useState(false);
+  useLayoutEffect(() => {
+    const element = list.current;
+    if (element) setCut(element.scrollHeight > element.clientHeight + 1);
+  }, [n, width, isOpen]);
+  const kind = n <= 12 || isOpen ? "" : isCut ? " many cut" : " many";
   return (
-    <ul class={props.entries.length > 12 ? "chart-legend many" : "chart-legend"} aria-label="legend">
-      {props.entries.map(({ key, name, colour, note }) => (
-        <li key={key}>
-          <button
-            type="button"
-            aria-pressed={props.emphasis === key}
-            onClick={() => props.onEmphasis(props.emphasis === key ? undefined : key)}
-            title="Makes these lines stand out"
-          >
-            <i class="swatch" style={{ background: colour }} />
-            {name}
-            {note && <span class="soft"> {note}</span>}
-          </button>
-        </li>
-      ))}
-    </ul>
+    <>
+      <ul class={`chart-legend${kind}`} aria-label="legend" ref={list}>
+        {props.entries.map(({ key, name, colour, note }) => (
+          <li key={key}>
+            <button
+              type="button"
+              aria-pressed={props.emphasis === key}
+              onClick={() => props.onEmphasis(props.emphasis === key ? undefined : key)}
+              title="Makes these lines stand out"
+            >
+              <i class="swatch" style={{ background: colour }} />
+              {name}
+              {note && <span class="soft"> {note}</span>}
+            </button>
+          </li>
+        ))}
+      </ul>
+      {n > 12 && (isCut || isOpen) && (
+        <button type="button" class="link" onClick={() => setOpen(!isOpen)}>
+          {isOpen ? "show fewer names" : `show all ${n} names`}
+        </button>
+      )}
+    </>
   );
 }
 
