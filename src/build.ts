@@ -1,6 +1,6 @@
 // What a configuration describes: its data, and its model as players.
 import { isKind, type GanConfig, type RunConfig, type TransformerConfig, type VaeConfig } from "./config/schema.ts";
-import { loadTranslationData } from "./data/batches.ts";
+import { checkTranslationData, loadTranslationData } from "./data/batches.ts";
 import { type Binarization, type ImageData, loadImageData } from "./data/images.ts";
 import { UserError } from "./errors.ts";
 import type { Views } from "./metrics/metric.ts";
@@ -48,6 +48,16 @@ export async function loadData(config: RunConfig, onDoing?: (doing: string) => v
     seed,
   });
   return { dataset: images.dataset, files: {}, details: { images: images.facts }, images };
+}
+
+/** Refuses data by their names alone, as far as they tell: before a sweep plans runs that would all fail. Each section is looked at once. */
+export async function checkData(configs: readonly RunConfig[]): Promise<void> {
+  const sections = new Map(
+    configs.flatMap((config) =>
+      isKind(config, "transformer") ? [[JSON.stringify(config.data), config.data] as const] : [],
+    ),
+  );
+  for (const data of sections.values()) await checkTranslationData(data);
 }
 
 /** The model a configuration describes. */

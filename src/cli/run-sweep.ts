@@ -1,20 +1,26 @@
 // What `fathom sweep` does: plans all runs of an experiment, and runs what is not finished. Heavy to import, so sweep.ts loads it
 // when it is asked for.
 
-import { existsSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
+import { checkData } from "../build.ts";
 import { loadSweep } from "../config/load.ts";
 import { loadRegistries } from "../config/registries.ts";
 import { UserError } from "../errors.ts";
 import { readHalving } from "../halving.ts";
 import { beginSweep, decide, populationOf, requireEngines, type Decision, type Launching } from "../launch.ts";
 import { experimentFolder } from "../run-one.ts";
-import { statusOf } from "../runs/experiment.ts";
-import { planRuns, readManifest, type Plan } from "../runs/manifest.ts";
+import { inItsPlace, statusOf } from "../runs/experiment.ts";
+import { planRuns, readManifest, type ManifestEntry, type Plan } from "../runs/manifest.ts";
 import { runFolder } from "../runs/run-folder.ts";
+import { groupBy } from "../statistics.ts";
 import type { RunRow } from "../types.ts";
 import { launchingOf, launchRuns, type LaunchArguments } from "./launch.ts";
+import { type ConfigurationEstimate } from "./estimate-text.ts";
 import { table } from "./table.ts";
-import { exitCodes } from "./verb.ts";
+import { exitCodes, print } from "./verb.ts";
 
 /** The arguments of `fathom sweep`. */
 export interface SweepArguments extends LaunchArguments {
@@ -23,13 +29,15 @@ export interface SweepArguments extends LaunchArguments {
   readonly out: string;
   /** Print what would run and why; run nothing. */
   readonly plan: boolean;
+  /** Print what the runs will take; run nothing. */
+  readonly estimate: boolean;
 }
 
 /** Plans and runs an experiment; the exit code. */
 export async function runSweep(args: SweepArguments): Promise<number> {
   const { config: file, overrides, out, quiet, json } = args;
   const how = launchingOf(args);
-  const { name, runs, notes, halving, text } = loadSweep(file, overrides, await loadRegistries());
+  const { name, runs, notes, halving, text: authorsText } = loadSweep(file, overrides, await loadRegistries());
   const experimentDir = experimentFolder(out, name);
   if (halving) refuseMaxRuns(how);
   const plan = planRuns(experimentDir, runs);
@@ -40,14 +48,59 @@ export async function runSweep(args: SweepArguments): Promise<number> {
       `successive halving from step ${halving.from}: of the configurations one in ${halving.factor} goes on at each comparison`,
     );
   const decided = decide(experimentDir, plan);
+  const asked = decided.filter(({ action }) => action === "run").map(({ entry }) => entry);
+  await checkData(asked.map(({ config }) => config));
   if (args.plan) {
     console.log(json ? JSON.stringify(decided.map(toJson), null, 2) : planText(decided));
     return exitCodes.done;
   }
-  const due = decided.filter(({ action }) => action === "run").map(({ entry }) => entry);
-  await beginSweep(experimentDir, plan, due, { ...how, text, overrides, isHalved: halving !== undefined });
-  say(`${experimentDir}: ${decided.length} runs, ${decided.length - due.length} finished, ${due.length} to run`);
-  return launchRuns(experimentDir, due, how, halving && { rule: halving, population: populationOf(plan) });
+  if (args.estimate) return estimateSweep(asked, args);
+  await beginSweep(experimentDir, plan, asked, {
+    ...how,
+    text: authorsText,
+    overrides,
+    isHalved: halving !== undefined,
+  });
+  say(`${experimentDir}: ${decided.length} runs, ${decided.length - asked.length} finished, ${asked.length} to run`);
+  return launchRuns(experimentDir, asked, how, halving && { rule: halving, population: populationOf(plan) });
+}
+
+/** Prints what the runs to come will take, each configuration once, whatever its seeds; the exit code. Nothing is written. Each is
+ *  estimated in a process of its own, as it would run: what one leaves in memory must not count as another's. */
+async function estimateSweep(
+  due: readonly ManifestEntry[],
+  { config: file, overrides, quiet, json }: SweepArguments,
+): Promise<number> {
+  const { sweepEstimateText } = await import("./estimate-text.ts");
+  const groups = groupBy(due, ({ config }) => JSON.stringify({ ...config, seed: 0 }));
+  const estimates: ConfigurationEstimate[] = [];
+  for (const [first, ...others] of groups.values()) {
+    const { id, varied, config } = first!;
+    if (!quiet && !json)
+      console.error(`${estimates.length + 1} of ${groups.size}: timing a few steps of ${id}; nothing is written ...`);
+    const values = Object.entries({ ...varied, seed: config.seed }).map(
+      ([key, value]) => `${key}=${JSON.stringify(value)}`,
+    );
+    const estimate = await estimated(["train", file, ...overrides, ...values, "--estimate", "--json"]);
+    estimates.push({ varied, runs: 1 + others.length, estimate });
+  }
+  print({ quiet, json }, estimates, () => sweepEstimateText(estimates));
+  return exitCodes.done;
+}
+
+const program = fileURLToPath(new URL("../../bin/fathom.js", import.meta.url));
+
+/** What `fathom train --estimate --json` prints; a `UserError` with its words where that is nothing. */
+async function estimated(args: readonly string[]): Promise<ConfigurationEstimate["estimate"]> {
+  const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  // One that does not fit is printed, too, and ends with 2.
+  if (stdout.trim() !== "") return JSON.parse(stdout) as ConfigurationEstimate["estimate"];
+  throw new UserError(
+    stripVTControlCharacters(stderr)
+      .trim()
+      .replace(/^fathom: /, "") || "the estimate ended without a word",
+  );
 }
 
 /** Goes on with the runs of an experiment that are not finished, or with those of some statuses; the exit code. A run that
@@ -61,7 +114,7 @@ export async function resumeRuns(
   const entries = readManifest(experimentDir);
   if (entries.length === 0)
     throw new UserError(
-      `${experimentDir}: expected the folder of a sweep (with manifest.jsonl), got ${existsSync(experimentDir) ? "another one" : "none"}; ` +
+      `${experimentDir}: expected the folder of a sweep (with manifest.jsonl), got ${inItsPlace(experimentDir)}; ` +
         `\`fathom sweep CONFIG\` plans one, and \`fathom train\` goes on with a run of its own`,
     );
   const halving = readHalving(experimentDir);

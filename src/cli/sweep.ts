@@ -8,11 +8,17 @@ export const sweep = verb({
   positionals: { config: positional.config, overrides: positional.overrides },
   options: {
     plan: { type: "boolean", default: false, describe: "print what would run and why; run nothing" },
+    estimate: {
+      type: "boolean",
+      default: false,
+      describe: "print memory and time of every configuration, from a few steps, and run nothing",
+    },
     ...launching,
   },
   examples: [
     ["fathom sweep configs/quickstart.yaml", "all runs, then figures and report"],
     ["fathom sweep configs/quickstart.yaml --plan", "what would run and why"],
+    ["fathom sweep configs/quickstart.yaml --estimate", "memory and time of each configuration and in all"],
     ["fathom sweep configs/pre-vs-post.yaml train.steps=200 --jobs 4", "shorter, four runs at once"],
   ],
   async run(args) {

@@ -6,7 +6,7 @@ import type { Batch, Dataset, HostTensor } from "../types.ts";
 import { checkZeroShot, directionShares, resolveDirections, type Direction } from "./directions.ts";
 import { growing } from "./growing.ts";
 import { encodeSegments, type EncodedSegments } from "./encoded.ts";
-import type { FilesCorpus } from "./files-corpus.ts";
+import { checkReadable, type FilesCorpus } from "./files-corpus.ts";
 import { type OpenCorpus, openCorpus } from "./prepared.ts";
 import { corpusReport, type CorpusReport } from "./report.ts";
 import { bucketLengths, makeSchedule, type BatchPlan, type Bucket } from "./schedule.ts";
@@ -126,8 +126,26 @@ export async function loadTranslationData(options: DataOptions, say: Say = () =>
   };
 }
 
+/** Refuses what `loadTranslationData` would refuse of names alone, before anything is prepared: files that are not there, and directions that
+ *  the corpus does not have. `UserError`s. */
+export async function checkTranslationData(
+  options: Pick<DataOptions, "corpus" | "directions" | "languages" | "zeroShot" | "languageTag">,
+): Promise<void> {
+  const { corpus } = options;
+  if (typeof corpus !== "string") await checkReadable(corpus);
+  directionsOf(
+    options,
+    typeof corpus === "string" ? (await openCorpus(corpus)).languages : [...corpus.languages].sort(),
+  );
+}
+
 function directionsOf(
-  { directions, languages, zeroShot, languageTag }: DataOptions,
+  {
+    directions,
+    languages,
+    zeroShot,
+    languageTag,
+  }: Pick<DataOptions, "directions" | "languages" | "zeroShot" | "languageTag">,
   known: readonly string[],
 ): Direction[] {
   const apart = zeroShot ? resolveDirections(zeroShot, known, undefined, "data.zeroShot") : [];

@@ -77,9 +77,8 @@ const PREPARATION = 1;
 
 /** Opens the corpus of some files, prepared or taken from the cache. `UserError`s: those of `readUnits`; nothing left of a split. */
 export async function openFiles(corpus: FilesCorpus, say: Say = () => {}): Promise<OpenCorpus> {
-  const reader = lookup<Reader>("reader", readers, corpus.reader);
   // Errors in what was asked for come before the files are hashed.
-  for (const files of rolesOf(corpus).values()) readUnits(reader, files, corpus.languages);
+  const reader = checkFiles(corpus);
   const key = await keyOf(corpus);
   const file = path.join(folderForWriting("corpora"), `${reader.name}-${key.slice(0, 16)}.jsonl`);
   if (!statSync(file, { throwIfNoEntry: false })) await prepareInto(file, reader, corpus, say);
@@ -92,6 +91,24 @@ export async function openFiles(corpus: FilesCorpus, say: Say = () => {}): Promi
     segments: () => readPrepared(file, corpus.languages),
     hasNames: false,
   };
+}
+
+/** Refuses a corpus whose files are not there or cannot be read, by their first bytes. `UserError`s: those of `readUnits` and `bytesOf`. */
+export async function checkReadable(corpus: FilesCorpus): Promise<void> {
+  checkFiles(corpus);
+  for (const files of rolesOf(corpus).values())
+    for (const file of Object.values(files)) {
+      const bytes = bytesOf(file);
+      await bytes.next();
+      await bytes.return(undefined);
+    }
+}
+
+/** The reader of a corpus whose files fit it by their names; else a `UserError`, those of `readUnits`. */
+function checkFiles(corpus: FilesCorpus): Reader {
+  const reader = lookup<Reader>("reader", readers, corpus.reader);
+  for (const files of rolesOf(corpus).values()) readUnits(reader, files, corpus.languages);
+  return reader;
 }
 
 /** Files by the split they are for; `train` may be divided. */

@@ -1,12 +1,13 @@
 // `fathom train --estimate`, runs that cannot fit, and whether estimates come true: of runs in processes of their own, which run the
 // built program (`npm test` builds it first).
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, expect, test } from "vitest";
+import type { ConfigurationEstimate } from "../../src/cli/estimate-text.ts";
 import type { RunEstimate } from "../../src/estimate.ts";
 import { readRun } from "../../src/runs/run-folder.ts";
 import { fathom } from "./capture.ts";
@@ -44,6 +45,45 @@ test("--estimate of an engine whose own memory is not known says so", async () =
   expect(code).toBe(0);
   expect(stdout).toMatch(/^at least \d+ MiB of memory: what engine wasm itself needs is not known\n/);
   expect(stdout).not.toContain("sessions of the runtime");
+});
+
+test("a sweep's --estimate has each configuration once, whatever its seeds, alone in its process, and leaves nothing", async () => {
+  const file = join(out, "sweep.yaml");
+  writeFileSync(
+    file,
+    `${readFileSync(debug, "utf8").replace(/^sweep:[\s\S]*/m, "")}\nsweep:\n  parameters:\n    model.depth: { values: [4, 1] }\n  seeds: [1, 2]\n`,
+  );
+  const command = ["sweep", file, "--estimate", "--out", join(out, "none")];
+  const { code, stdout } = await fathom(...command, "--json");
+  expect(code).toBe(0);
+  const [deep, flat, ...others] = JSON.parse(stdout) as ConfigurationEstimate[];
+  expect(others).toEqual([]);
+  expect([deep, flat].map((one) => [one!.varied["model.depth"], one!.runs])).toEqual([
+    [4, 2],
+    [1, 2],
+  ]);
+  // What the first left in memory does not count as the second's.
+  expect(flat!.estimate.memory.bytes).toBeLessThan(deep!.estimate.memory.bytes);
+  const { stdout: words } = await fathom(...command);
+  expect(stripVTControlCharacters(words)).toMatch(
+    /^model.depth +runs +memory a run +a step +a run\n +4 +2 .*\n +1 +2 .*\n\nthe largest run: \d+ MiB, the longest .*\n.* for 4 runs one after the other/,
+  );
+  expect(existsSync(join(out, "none"))).toBe(false);
+}, 120_000);
+
+test("a sweep whose data cannot be had is refused before it is planned", async () => {
+  const file = join(out, "wrong.yaml");
+  writeFileSync(file, readFileSync(debug, "utf8").replace(/directions: .*/, "directions: [en-xx]"));
+  for (const flags of [["--plan"], ["--estimate"], []]) {
+    const { code, stderr } = await fathom("sweep", file, "--out", join(out, "none"), ...flags);
+    expect(code).toBe(2);
+    expect(stripVTControlCharacters(stderr)).toMatch(/data\.directions: unknown language "xx"/);
+  }
+  const missing = ["data.corpus={reader: jsonl, files: [pears.jsonl], languages: [en, de]}", "data.directions=[en-de]"];
+  const { code, stderr } = await fathom("sweep", debug, "--out", join(out, "none"), "--plan", ...missing);
+  expect(code).toBe(2);
+  expect(stripVTControlCharacters(stderr)).toMatch(/pears\.jsonl/);
+  expect(existsSync(join(out, "none"))).toBe(false);
 });
 
 /** Nothing that computes today has so much memory. */
