@@ -38,7 +38,7 @@ interface Group {
 /** A configuration's metric less that of the baseline, over the seeds that both have. */
 export interface Paired extends PairedDifference {
   readonly metric: string;
-  /** Holm's correction of p over all comparisons with the baseline. */
+  /** Holm's correction of p over all comparisons. */
   readonly pCorrected: number;
 }
 
@@ -57,7 +57,8 @@ export const compare = verb({
     baseline: {
       type: "string",
       requiresArg: true,
-      describe: "key=value[,key=value] of the configuration that the others are compared with; the first if not given",
+      describe:
+        "key=value[,key=value] of the configuration that the others are compared with, or, of several, each with the one that is like it in all else; the first if not given",
     },
     metric: {
       type: "string",
@@ -78,6 +79,7 @@ export const compare = verb({
       "fathom compare results/quickstart --baseline model.residual=post-ln,model.depth=6",
       "each compared with that one",
     ],
+    ["fathom compare results/quickstart --baseline model.residual=pre-ln", "at each depth, with pre-LN of that depth"],
     ["fathom compare results/a results/b", "two experiments in one table"],
     [
       "fathom compare results/a/runs/<id> results/b/runs/<id> --translations test",
@@ -104,18 +106,14 @@ export const compare = verb({
     const experiments = dirs.map((dir) => readExperiment(findFolder(dir, out)));
     const groups = experiments.flatMap(({ name, runs }) => groupRuns(name, runs));
     const comparisons = groups.map(({ comparison }) => comparison);
-    const baseline = wanted === undefined ? groups[0] : baselineOf(groups, wanted);
-    const paired = baseline ? compareWith(baseline, groups, metric) : [];
+    const { baselines, label } = baselinesOf(groups, wanted);
+    const paired = compareWith(baselines, groups, metric);
     const made = experiments.flatMap(({ runs }) => runs.flatMap(({ madeWith }) => madeWith ?? []));
     print(
       { quiet, json },
       comparisons.map((comparison, i) => ({ ...comparison, paired: paired[i] ?? null })),
       () =>
-        [
-          text(comparisons, tables),
-          ...(baseline ? pairedText(comparisons, baseline.comparison, paired, tables) : []),
-          ...codeNotes(made),
-        ].join("\n"),
+        [text(comparisons, tables), ...pairedText(comparisons, label, paired, tables), ...codeNotes(made)].join("\n"),
     );
     return exitCodes.done;
   },
@@ -152,9 +150,23 @@ function groupRuns(experiment: string, runs: readonly Pick<ExperimentRun, "row" 
   });
 }
 
-/** The one configuration that has the values of `key=value[,key=value]`; `experiment` is a key, too. A `UserError` that lists the
- *  configurations where none or several have them. */
-function baselineOf(groups: readonly Group[], wanted: string): Group {
+/** With which configuration each is compared. */
+interface Baselines {
+  readonly baselines: ReadonlyMap<Group, Group>;
+  /** Which ones these are. */
+  readonly label: string;
+}
+
+/** The baselines that have the values of `key=value[,key=value]`; `experiment` is a key, too. Of one all others are compared with it, of several
+ *  each with the one that has the same values of all other keys: schemes with a scheme at each depth. The first configuration without
+ *  `wanted`. A `UserError` that lists the configurations where none has the values, or several of which no other is alike. */
+function baselinesOf(groups: readonly Group[], wanted: string | undefined): Baselines {
+  const all = groups.map(({ comparison }) => comparison);
+  const single = (baseline: Group): Baselines => ({
+    baselines: new Map(groups.filter((group) => group !== baseline).map((group) => [group, baseline])),
+    label: labelOf(baseline.comparison, all),
+  });
+  if (wanted === undefined) return groups[0] ? single(groups[0]) : { baselines: new Map(), label: "" };
   const pairs = wanted
     .split(/,(?=[\w.-]+=)/)
     .map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]);
@@ -162,13 +174,23 @@ function baselineOf(groups: readonly Group[], wanted: string): Group {
     const own = key === "experiment" ? experiment : config[key!];
     return own !== undefined && (String(own) === value || (typeof own === "number" && own === Number(value)));
   };
-  const all = groups.map(({ comparison }) => comparison);
   const found = groups.filter((group) => pairs.every((pair) => has(group, pair)));
-  if (found.length === 1) return found[0]!;
+  if (found.length === 1) return single(found[0]!);
+  const named = new Set(pairs.map(([key]) => key));
+  const rest = ({ comparison: { experiment, config } }: Group): string =>
+    JSON.stringify(Object.entries({ experiment, ...config }).filter(([key]) => !named.has(key)));
+  const byRest = new Map(found.map((group) => [rest(group), group]));
+  const baselines = new Map(
+    groups.flatMap((group) => {
+      const baseline = byRest.get(rest(group));
+      return baseline && !found.includes(group) ? [[group, baseline] as const] : [];
+    }),
+  );
+  if (baselines.size > 0) return { baselines, label: `${wanted} with the same values of all other keys` };
   const listed = (found.length > 0 ? found : groups).map((group) => `\n  ${labelOf(group.comparison, all)}`);
   const more = listed.length - mostListed;
   throw new UserError(
-    `--baseline ${wanted}: expected key=value[,key=value] of one configuration, got ${found.length > 0 ? `that of ${found.length}` : "none"}; ` +
+    `--baseline ${wanted}: expected key=value[,key=value] of one configuration, got ${found.length > 0 ? `that of ${found.length}, like which no other is in all else` : "none"}; ` +
       `choose among:${listed.slice(0, mostListed).join("")}${more > 0 ? `\n  and ${more} more` : ""}`,
   );
 }
@@ -185,9 +207,14 @@ function labelOf({ experiment, config }: Comparison, groups: readonly Comparison
 
 const rowMetrics = ["finalDevLoss", "bestDevLoss", "finalTrainLoss"] as const satisfies (keyof RunRow)[];
 
-/** Each configuration's `metric` less the baseline's, in their order; undefined for the baseline. A `UserError` where no run has such a
+/** Each configuration's `metric` less its baseline's, in their order; undefined where it has none. A `UserError` where no run has such a
  *  metric. */
-function compareWith(baseline: Group, groups: readonly Group[], metric: string): (Paired | undefined)[] {
+function compareWith(
+  baselines: Baselines["baselines"],
+  groups: readonly Group[],
+  metric: string,
+): (Paired | undefined)[] {
+  if (groups.length === 0) return [];
   const rowMetric = rowMetrics.find((name) => name === metric);
   const measured = new Set(groups.flatMap(({ comparison }) => Object.keys(comparison.finals)));
   if (!rowMetric && !measured.has(metric))
@@ -198,16 +225,18 @@ function compareWith(baseline: Group, groups: readonly Group[], metric: string):
     );
     return new Map(values.filter(([, value]) => Number.isFinite(value)));
   };
-  const base = bySeed(baseline);
-  const differences = groups.map((group) =>
-    [...bySeed(group)].flatMap(([seed, value]) => (base.has(seed) ? [value - base.get(seed)!] : [])),
-  );
-  const others = groups.flatMap((group, i) => (group === baseline ? [] : [i]));
-  const tested = others.map((i) => pairedDifference(differences[i]!));
+  const tested = [...baselines].map(([group, baseline]) => {
+    const base = bySeed(baseline);
+    const differences = [...bySeed(group)].flatMap(([seed, value]) =>
+      base.has(seed) ? [value - base.get(seed)!] : [],
+    );
+    return { group, ...pairedDifference(differences) };
+  });
   const corrected = holm(tested.map(({ p }) => p));
-  const paired: (Paired | undefined)[] = groups.map(() => undefined);
-  for (const [place, i] of others.entries()) paired[i] = { metric, ...tested[place]!, pCorrected: corrected[place]! };
-  return paired;
+  const paired = new Map(
+    tested.map(({ group, ...test }, i) => [group, { metric, ...test, pCorrected: corrected[i]! }]),
+  );
+  return groups.map((group) => paired.get(group));
 }
 
 function translationText(
@@ -289,7 +318,7 @@ export const spreadText = ({ mean, sd }: Spread, figure: (value: number) => stri
 
 function pairedText(
   comparisons: readonly Comparison[],
-  baseline: Comparison,
+  baseline: string,
   paired: readonly (Paired | undefined)[],
   { figure, table }: typeof import("./table.ts"),
 ): string[] {
@@ -310,7 +339,7 @@ function pairedText(
     "",
     table([...head, "pairs", "difference", "95 % interval", "p", "corrected p"], rows),
     "",
-    `${compared[0]!.of.metric} less that of ${labelOf(baseline, comparisons)}, a pair each seed that both have; interval and p of a paired t-test, ` +
+    `${compared[0]!.of.metric} less that of ${baseline}, a pair each seed that both have; interval and p of a paired t-test, ` +
       `two-sided; corrected p by Holm's method over ${tests} ${tests === 1 ? "comparison" : "comparisons"}`,
   ];
 }

@@ -2,6 +2,8 @@
 import { stripVTControlCharacters } from "node:util";
 import { expect, test } from "vitest";
 import type { Comparison, Paired } from "../../src/cli/compare.ts";
+import { singleRun } from "../../src/config/sweep.ts";
+import { config } from "../runs/folder.ts";
 import { leave, planned, plannedExperiment } from "../runs/invented.ts";
 import { fathom } from "./capture.ts";
 
@@ -46,6 +48,35 @@ test("each configuration is compared with the first over the seeds that both hav
   );
 });
 
+test("--baseline with some of the keys: each is compared with the one that is like it in the others", async () => {
+  const runs = ["pre-ln", "post-ln"].flatMap((residual, i) =>
+    [2, 4].flatMap((depth) =>
+      losses[depth]!.map((loss, k) => ({
+        run: singleRun(config(k + 1, depth, residual)),
+        devLoss: loss + i * (1 + k / 10),
+      })),
+    ),
+  );
+  const dir = plannedExperiment([]);
+  for (const { run, devLoss } of runs) leave(dir, run, 20, { status: "done", devLoss });
+  const compared = await compare(dir, "--baseline", "model.residual=pre-ln");
+  const shown = compared.map(({ config: of, paired }) => [
+    of["model.residual"],
+    of["model.depth"],
+    paired && Number(paired.difference.toFixed(6)),
+    paired?.pairs ?? 0,
+  ]);
+  expect(shown.sort()).toEqual([
+    ["post-ln", 2, 1.2, 5],
+    ["post-ln", 4, 1.2, 5],
+    ["pre-ln", 2, null, 0],
+    ["pre-ln", 4, null, 0],
+  ]);
+  expect(await textOf(dir, "--baseline", "model.residual=pre-ln")).toMatch(
+    /less that of model\.residual=pre-ln with the same values of all other keys, .* over 2 comparisons$/m,
+  );
+});
+
 test("--baseline names the configuration that the others are compared with; none or several are refused with a list", async () => {
   const dir = experiment();
   const compared = await compare(dir, "--baseline", "model.depth=4");
@@ -58,10 +89,15 @@ test("--baseline names the configuration that the others are compared with; none
     ),
   ]);
   expect(none.stderr).toContain("\n  model.depth=2\n  model.depth=4\n  model.depth=6\n");
-  // Two experiments have each configuration twice.
+  // Two experiments may have a configuration twice: then others are compared with that of their own.
   const other = experiment([4]);
-  const both = await fathom("compare", dir, other, "--baseline", "model.depth=4");
-  expect([both.code, both.stderr]).toEqual([2, expect.stringMatching(/got that of 2; choose among:\n {2}experiment=/)]);
+  const apart = await compare(dir, other, "--baseline", "model.depth=4");
+  expect(apart.map(({ paired }) => paired && Number(paired.difference.toFixed(6)))).toEqual([0.118, null, 0.616, null]);
+  const both = await fathom("compare", experiment([4]), other, "--baseline", "model.depth=4");
+  expect([both.code, both.stderr]).toEqual([
+    2,
+    expect.stringMatching(/got that of 2, like which no other is in all else; choose among:\n {2}experiment=/),
+  ]);
   const name = /experiment=([\w-]+),model\.depth=4\n$/.exec(both.stderr.trimEnd() + "\n")![1]!;
   const named = await compare(dir, other, "--baseline", `experiment=${name},model.depth=4`);
   expect(named.map(({ experiment, paired }) => [experiment === name, paired?.pairs ?? null])).toEqual([
