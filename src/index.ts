@@ -13,7 +13,7 @@ export type ExperimentConfig = string | Readonly<Record<string, unknown>>;
 
 /** What `train` and `sweep` have in common. */
 export interface CommonOptions {
-  /** Values on top of the configuration, by dotted key: `{ "train.steps": 50 }`. */
+  /** Values on top of the configuration, by dotted key: `{ "train.steps": 50 }`; one that is undefined leaves the configuration's. */
   readonly overrides?: Readonly<Record<string, unknown>>;
   /** The folder of all experiments; `results` if not given. */
   readonly out?: string;
@@ -169,7 +169,9 @@ export async function readRuns(dir: string): Promise<Run[]> {
 const sourceOf = (config: ExperimentConfig): string | GivenConfig =>
   typeof config === "string" ? config : { label: "configuration", input: config };
 
-/** As the command line takes them; JSON is YAML. */
+/** As the command line takes them, JSON being YAML; what is undefined is not said. */
 function overridesOf(overrides: CommonOptions["overrides"] = {}): string[] {
-  return Object.entries(overrides).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+  return Object.entries(overrides).flatMap(([key, value]) =>
+    value === undefined ? [] : [`${key}=${JSON.stringify(value)}`],
+  );
 }

@@ -80,15 +80,14 @@ export async function runOne(
       reuse,
     });
     const { status } = outcome;
-    const reason = status === "waiting" ? `waits at step ${until} for the other runs` : (outcome.reason ?? "");
+    const reason =
+      status === "waiting"
+        ? `waits at step ${until} for the other runs`
+        : outcome.reason || (status === "interrupted" ? "interrupted; the same command goes on with it" : "");
     // What stands in the folder from here on is the other process's.
     if (lease.isLost()) throw lease.lost.reason;
     if (status === "waiting") folder.updateRun(runDir, { status: "running", reason, waitsAt: until });
-    else if (status === "interrupted")
-      folder.updateRun(runDir, {
-        status: "running",
-        reason: reason || "interrupted; the same command goes on with it",
-      });
+    else if (status === "interrupted") folder.updateRun(runDir, { status: "running", reason });
     else folder.updateRun(runDir, { status, reason, finished: new Date().toISOString() });
     return { runDir, status, reason, finishedBefore: false };
   } catch (error) {

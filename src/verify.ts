@@ -134,7 +134,8 @@ async function found(
   }
 }
 
-/** Writes a check's figure in three formats, and the table behind it; where there is none now, an earlier one goes. */
+/** Writes a check's figure in three formats, and the table behind it where it has one; where there is none now, an earlier one
+ *  goes. */
 async function writePicture(folder: string, check: string, picture: Picture | undefined): Promise<void> {
   const base = join(figuresFolder(folder), check);
   if (!picture) {
@@ -144,7 +145,9 @@ async function writePicture(folder: string, check: string, picture: Picture | un
   await writeFileAtomic(`${base}.json`, specText(picture.spec));
   await writeFileAtomic(`${base}.svg`, picture.svg);
   await writeFileAtomic(`${base}.png`, Buffer.from(pngOf(picture.svg)));
-  await writeFileAtomic(`${base}.csv`, csvOf(picture.spec) ?? "");
+  const table = csvOf(picture.spec);
+  if (table === undefined) rmSync(`${base}.csv`, { force: true });
+  else await writeFileAtomic(`${base}.csv`, table);
 }
 
 /** The laboratory on `engine`; once `signal` is aborted, whatever asks it to compute throws the signal's reason. */

@@ -71,6 +71,7 @@ describe("how-to pages", () => {
       "brightness",
       "parameter-size",
       "print",
+      "names",
     ];
     const all = Object.values(listed).flatMap((members) => members.map(({ name }) => name));
     expect(all).toEqual(expect.arrayContaining(names));
@@ -122,6 +123,21 @@ describe("commands of pages whose works take longer", () => {
     const more = command.startsWith("npx fathom sweep ") ? `--plan --out ${out}` : "--help";
     await expect(runCommand(`${command} ${more}`, resolve("."))).resolves.not.toBe("");
   });
+});
+
+test("the package has every page and picture of docs", { timeout: 120_000 }, async () => {
+  // Windows starts npm by a script.
+  const isWindows = process.platform === "win32";
+  const pack = promisify(execFile)(isWindows ? "npm.cmd" : "npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], {
+    shell: isWindows,
+    maxBuffer: 2 ** 26,
+  });
+  const [{ files }] = JSON.parse((await pack).stdout) as [{ files: { path: string }[] }];
+  const pages = readdirSync("docs", { recursive: true, encoding: "utf8" })
+    .map((name) => join("docs", name).replaceAll("\\", "/"))
+    .filter((name) => /\.(md|png|svg)$/.test(name));
+  expect(pages).toContain("docs/export.md"); // `fathom export --help` names it
+  expect(files.map(({ path }) => path)).toEqual(expect.arrayContaining(pages));
 });
 
 test("docs/reference is what `npm run schema` writes", { timeout: 120_000 }, async () => {

@@ -55,9 +55,9 @@ export async function writeExport(
   folder: string,
   tick: Tick,
 ): Promise<string[]> {
-  refuseForeign(folder, format);
   const parent = dirname(resolve(folder));
-  ensureFolder(parent, "choose another with --to");
+  ensureFolder(parent, "choose another with --to"); // first: below a file nothing can be looked for
+  refuseForeign(folder, format);
   const aside = (ending: string): string => join(parent, `.${basename(resolve(folder))}.${process.pid}.${ending}`);
   const [fresh, old] = [aside("new"), aside("old")];
   removeAbandoned(parent, basename(resolve(folder)));

@@ -27,7 +27,7 @@ interface Point {
   readonly stack: string;
   readonly quantity: string;
   readonly name: string;
-  /** First layer over last at the first recorded step. */
+  /** First layer over last at the first recorded step; Infinity where the gradient overflows there. */
   readonly ratio: number;
   readonly outcome: (typeof outcomes)[number];
   /** Median over the seeds that finished, and their range; NaN where more than half diverged. */
@@ -38,7 +38,7 @@ interface Point {
 }
 
 const outcomes = ["learns", "does not pass the line", "finished", "diverged"] as const;
-/** Okabe and Ito's blue, vermilion, green, and the ink. */
+/** Okabe and Ito's blue, vermilion, green and purple. */
 const looks = {
   learns: { color: "#0072B2", shape: "circle" },
   "does not pass the line": { color: "#D55E00", shape: "square" },
@@ -77,7 +77,7 @@ function pointsOf(data: ExperimentData): { readonly points: Point[]; readonly si
         became = { outcome, value: outcome === "diverged" ? NaN : median(values), low, high, seeds: values.length };
         outcomeBy.set(configuration.name, became);
       }
-      if (!(first > 0) || !Number.isFinite(first)) {
+      if (!(first > 0)) {
         silent.add(configuration.name);
         return [];
       }
@@ -123,6 +123,10 @@ function failuresIn([panel, points]: readonly [string, readonly Point[]]): strin
 const farthest = 100;
 const withinReach = (ratio: number): number => Math.min(farthest, Math.max(1 / farthest, ratio));
 
+/** Six names at most. */
+const some = (names: readonly string[]): string =>
+  `${names.slice(0, 6).join("; ")}${names.length > 6 ? ` and ${names.length - 6} more` : ""}`;
+
 const signed = (value: number): string => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
 function title(data: ExperimentData): string {
@@ -157,16 +161,19 @@ function spec(data: ExperimentData): TopLevelSpec {
     points.map(({ ratio }) => withinReach(ratio)),
     [1],
   );
+  const ratioTitle = "gradient norm at the first step, first layer / last";
   const unit = areAll(data, "gan") ? "Fréchet distance at the end" : `dev loss at the end (${lossWords(data).unit})`;
   const rows = [...panels].flatMap(([panel, own]) =>
     own.map((point) => ({
       panel,
       name: point.name,
       outcome: point.outcome,
-      ratio: point.ratio,
-      at: withinReach(point.ratio),
+      gradient: Number.isFinite(point.ratio) ? "finite" : "overflows",
+      ratio: Number.isFinite(point.ratio) ? point.ratio : null,
+      value: Number.isFinite(point.value) ? point.value : null,
+      _at: withinReach(point.ratio),
       // A diverged network has no loss: it stands at the upper edge.
-      value: Number.isFinite(point.value) ? point.value : top,
+      _value: Number.isFinite(point.value) ? point.value : top,
       low: point.outcome === "diverged" || !Number.isFinite(point.low) ? null : point.low,
       high: point.outcome === "diverged" || !Number.isFinite(point.high) ? null : point.high,
       seeds: point.seeds,
@@ -176,9 +183,9 @@ function spec(data: ExperimentData): TopLevelSpec {
   const scale = (look: "color" | "shape"): object => ({ domain: there, range: there.map((one) => looks[one][look]) });
   const legend = { title: null, orient: "top", symbolOpacity: 1, labelLimit: 0 };
   const xEncoding = {
-    field: "at",
+    field: "_at",
     type: "quantitative",
-    title: "gradient norm at the first step, first layer / last",
+    title: ratioTitle,
     scale: { type: "log", domain: x.domain, nice: false },
     axis: x.axis,
   };
@@ -190,24 +197,30 @@ function spec(data: ExperimentData): TopLevelSpec {
   });
   const color = { field: "outcome", type: "nominal", scale: scale("color"), legend };
   const names = [...panels.keys()];
+  const overflowing = distinct(points.filter(({ ratio }) => ratio === Infinity).map(({ name }) => name));
   const notes = [
     `One mark a configuration (median over seeds; bars: smallest to largest), ${distinct(points.map(({ name }) => name)).length} in all.`,
+    ...(points.some(({ ratio }) => withinReach(ratio) !== ratio)
+      ? [`Beyond a ratio of ${farthest}, or below its inverse, marks stand at the edge.`]
+      : []),
+    ...(overflowing.length > 0
+      ? [
+          `At the right edge, and most uneven of all, since their gradient overflows at the first step: ${some(overflowing)}.`,
+        ]
+      : []),
+    ...(silent.length > 0
+      ? [`Without a ratio, since their first or last layers get no gradient at the first step: ${some(silent)}.`]
+      : []),
+    ...hiddenNote(x.hidden),
+  ];
+  const counts = [
     `Rank correlations (Spearman) of |log(first / last)| with the end: ${[...panels].map(([panel, own]) => `${panel} ${signed(correlationOf(own))} over ${own.length}`).join("; ")}.`,
     ...(points.some(({ outcome }) => outcome === "learns")
       ? [`Do not learn, by first / last: ${[...panels].map(failuresIn).join("; ")}.`]
       : []),
-    ...(points.some(({ ratio }) => withinReach(ratio) !== ratio)
-      ? [`Beyond a ratio of ${farthest}, or below its inverse, marks stand at the edge.`]
-      : []),
-    ...(silent.length > 0
-      ? [
-          `Without a ratio, since their first layers get no gradient at the first step: ${silent.slice(0, 6).join("; ")}${silent.length > 6 ? ` and ${silent.length - 6} more` : ""}.`,
-        ]
-      : []),
-    ...hiddenNote(x.hidden),
   ];
   return {
-    ...frame(title(data), notes, 100),
+    ...frame(title(data), notes, 100, counts),
     data: { values: rows },
     facet: { field: "panel", type: "nominal", title: null, sort: names },
     columns: 2,
@@ -239,13 +252,14 @@ function spec(data: ExperimentData): TopLevelSpec {
           mark: { type: "point", filled: true, size: 42, opacity: 0.9 },
           encoding: {
             x: xEncoding,
-            y: y("value"),
+            y: y("_value"),
             color,
             shape: { field: "outcome", type: "nominal", scale: scale("shape"), legend },
             tooltip: [
               { field: "name", title: "configuration" },
               { field: "outcome" },
-              { field: "ratio", type: "quantitative", title: "first layer / last", format: ".3g" },
+              { field: "gradient", title: "gradient at the first step" },
+              { field: "ratio", type: "quantitative", title: ratioTitle, format: ".3g" },
               { field: "value", type: "quantitative", title: unit, format: ".4g" },
               { field: "seeds", type: "quantitative" },
             ],

@@ -1,11 +1,14 @@
 // A figure as a LaTeX float: the picture, the finding and how to read it as the caption, and a label.
 
 import type { TopLevelSpec } from "vega-lite";
+import { printedNotes } from "./style.ts";
 
-/** A float for `<name>.pdf`, of which the caption is the figure's title, its notes and how to read it. Needs graphicx and UTF-8. */
+/** A float for `<name>.pdf`, of which the caption is the figure's title, its notes (without counts by panel) and how to read it.
+ *  Needs graphicx and UTF-8. */
 export function latexFigure(name: string, spec: TopLevelSpec, caption: string): string {
   const { text, subtitle } = spec.title as { text: string | string[]; subtitle?: string | string[] };
-  const [title, notes] = [text, subtitle ?? []].map((lines) => [lines].flat().join(" ")) as [string, string];
+  const kept = (spec.usermeta?.[printedNotes] as string[] | undefined) ?? subtitle ?? [];
+  const [title, notes] = [text, kept].map((lines) => [lines].flat().join(" ")) as [string, string];
   const sentences = [title.replace(/\.?$/, "."), notes, caption].filter((part) => part !== "" && part !== ".");
   return `% ${name}.pdf is 3.35 inches wide with text of 7 points: as it is where a column is as wide.
 \\begin{figure}

@@ -7,7 +7,15 @@ import {
   type Layout,
   type RunData,
 } from "./experiment.ts";
-import { rampCurve, rampLimit, type RampCurve, type RampEnd, type RampLimit, rises } from "./learning-rate-ramp.ts";
+import {
+  rampCurve,
+  rampLimit,
+  type RampCurve,
+  type RampEnd,
+  type RampLimit,
+  rises,
+  smallestMargin,
+} from "./learning-rate-ramp.ts";
 import type { Plot } from "./plot.ts";
 import { distinct, extent, groupBy, logMedian, quantile, round } from "../statistics.ts";
 import { frame, lineLegend, lineScales, logAxis, power } from "./style.ts";
@@ -221,8 +229,8 @@ export const learningRateLimit: Plot = {
   caption:
     "The learning rate rises in a straight line with the step until training breaks; the mark stands at the last step before that. " +
     "Spike: the loss rises by a nat or more at once and never comes back. Silent degradation: it turns, climbs slowly and never comes back. " +
-    "Stagnation: it never falls below the unigram entropy, the loss of a model that ignores its input, and the mark stands where it first came near its lowest value; on a ramp of fewer than some 500 steps it says more of the steps than of the rate. Not finite: it left the numbers. " +
-    "A healthy scheme goes on falling to the right; at high rates some climb belongs to the noise of large steps, and the rule counts it once it exceeds 0.3 nats for good, or more where batches are noisier. " +
+    `Stagnation: it never falls more than ${smallestMargin} nats below the unigram entropy, the loss of a model that ignores its input, or a wider margin where batches are noisier, and the mark stands where it first came near its lowest value; on a ramp of fewer than some 500 steps it says more of the steps than of the rate. Not finite: it left the numbers. ` +
+    `A healthy scheme goes on falling to the right; at high rates some climb belongs to the noise of large steps, and the rule counts it once it exceeds ${smallestMargin} nats for good, or more where batches are noisier. ` +
     "The rate depends on how long the ramp is: compare schemes on equal ramps, not with published rates.",
   requires: ["loss", "learning-rate ramp"],
   of: ["transformer", "vae"],

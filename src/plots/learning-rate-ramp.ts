@@ -44,7 +44,8 @@ export interface RampCurve {
   readonly window: number;
 }
 
-const smallestMargin = 0.3;
+/** Nats below which a rise, or a fall below the unigram entropy, is put down to noise. */
+export const smallestMargin = 0.3;
 const smallestJump = 1;
 const stillFallingAfter = 2 / 3;
 

@@ -3,7 +3,7 @@ import { depthOf, layoutOf, lossWords, seriesByDepth, type ExperimentData, type 
 import type { Plot } from "./plot.ts";
 import { distinct, extent, groupBy, median } from "../statistics.ts";
 import { depthAxis, frame, lineLegend, lineScales } from "./style.ts";
-import { finalLoss, outcomeOf } from "./verdict.ts";
+import { finalLoss, outcomeOf, unigramMargin } from "./verdict.ts";
 
 /** The runs of one series at one depth. */
 interface Group {
@@ -27,23 +27,34 @@ function groupsOf(data: ExperimentData): Group[] {
 
 const judged = (row: RunData["row"]): number => (row.status === "done" ? finalLoss(row) : NaN);
 
-/** `post-ln up to depth 6, not at 12, 24; pre-ln at every depth`: where most seeds of a series learn more than the line. */
+/** `post-ln up to depth 6, not at 12, 24; pre-ln at every depth`: where most seeds of a series learn more than the line. Of a series
+ *  that lacks depths which others have, those it has are named. */
 function title(data: ExperimentData): string {
   const { line } = lossWords(data);
+  const layout = layoutOf(data);
+  const depths = distinct(data.runs.flatMap(({ row }) => depthOf(layout, row) ?? []));
   const said = [...groupBy(groupsOf(data), ({ series }) => series)].map(([series, groups]) => {
     const passes = ({ runs }: Group): boolean =>
       2 * runs.filter(({ row }) => outcomeOf(row) === "learns").length > runs.length;
     const list = (some: readonly Group[]): string => some.map(({ depth }) => depth).join(", ");
     const [yes, no] = [groups.filter(passes), groups.filter((group) => !passes(group))];
     const deepest = Math.max(...yes.map(({ depth }) => depth));
+    const has = (all: readonly number[]): boolean => all.every((one) => groups.some(({ depth }) => depth === one));
+    const isWhole = has(depths);
     const words =
       no.length === 0
-        ? "at every depth"
+        ? isWhole
+          ? "at every depth"
+          : `at depth ${list(yes)}`
         : yes.length === 0
-          ? "at none"
-          : no.every(({ depth }) => depth > deepest)
+          ? isWhole
+            ? "at none"
+            : `not at ${list(no)}`
+          : no.every(({ depth }) => depth > deepest) && has(depths.filter((depth) => depth < deepest))
             ? `up to depth ${deepest}, not at ${list(no)}`
-            : `at depth ${list(yes)} alone`;
+            : isWhole
+              ? `at depth ${list(yes)} alone`
+              : `at depth ${list(yes)}, not at ${list(no)}`;
     return { series, words };
   });
   if (said.length === 0) return "Loss at the end by depth";
@@ -51,7 +62,7 @@ function title(data: ExperimentData): string {
     [same.map(({ series }) => series).join(", "), words].filter((part) => part !== "").join(" "),
   );
   const shown = parts.length <= 4 ? parts : [...parts.slice(0, 3), `and ${parts.length - 3} more`];
-  return `What learns more than the ${line}, by depth: ${shown.join("; ")}`;
+  return `What ends more than ${unigramMargin} nats below the ${line}, by depth: ${shown.join("; ")}`;
 }
 
 function spec(data: ExperimentData): TopLevelSpec {
@@ -96,7 +107,12 @@ function spec(data: ExperimentData): TopLevelSpec {
   const most = Math.max(0, ...groups.map(({ runs }) => runs.length));
   const notes = [
     most > 1 ? `Line: median over seeds (${most}); band: smallest to largest.` : "One seed each: no spread is shown.",
-    ...(Number.isFinite(line) ? [`Dashed: ${words.definition} (${line.toFixed(2)}).`] : []),
+    ...(Number.isFinite(line)
+      ? [
+          `Dashed: ${words.definition} (${line.toFixed(2)}).`,
+          `A depth counts as learnt where most seeds end more than ${unigramMargin} nats below it.`,
+        ]
+      : []),
     ...(broken ? ["Crosses at the upper edge: diverged seeds."] : []),
   ];
   return {
@@ -163,7 +179,7 @@ export const lossByDepth: Plot = {
   summary: "loss at the end against depth, by scheme, beside the unigram line",
   title,
   caption:
-    "Each mark is what a depth has come to at the end of its training. Below the dashed line a network has learnt more than how often each target occurs; on it or above it, nothing from its input. " +
+    `Each mark is what a depth has come to at the end of its training. More than ${unigramMargin} nats below the dashed line a network has learnt more than how often each target occurs; nearer to it, which the loss of a small dev set comes by itself, or above it, nothing that can be told from its input. ` +
     "A line that rises slowly is a budget that suffices less and less for ever more layers; one that jumps to the dashed line is where a scheme no longer trains.",
   requires: ["loss", "varied depth"],
   of: ["transformer", "vae"],

@@ -3,7 +3,7 @@ import { curvesOf } from "./curves.ts";
 import { layoutOf, lossWords, type ExperimentData } from "./experiment.ts";
 import type { Plot } from "./plot.ts";
 import { configurationsOf, seedNotes } from "./profile.ts";
-import { extent, groupBy, quantile, round } from "../statistics.ts";
+import { extent, groupBy, median, quantile, round } from "../statistics.ts";
 import { frame, inPanelLabel, lineLegend, lineScales } from "./style.ts";
 import { outcomeWords } from "./verdict.ts";
 
@@ -51,9 +51,14 @@ function spec(data: ExperimentData): TopLevelSpec {
   });
   const values = all.flatMap((curve) => curve.value);
   const [least, most] = extent([...values, ...unigram.flatMap((row) => row.value)]);
-  // A run about to diverge may leave by orders of magnitude; the others' curves must stay readable.
-  const start = extent(all.filter((curve) => curve.kind === "seeds").map((curve) => curve.value[0]!))[1];
-  const top = Math.min(most, Math.max(quantile(values, 0.98), start, ...unigram.map((row) => row.value[0]!)));
+  // A run about to diverge may leave by orders of magnitude, and one without norms start there; the others' curves must stay readable.
+  const starts = all.filter((curve) => curve.kind === "seeds").map((curve) => curve.value[0]!);
+  const farthest = starts.length > 0 ? 10 * median(starts) : Infinity;
+  const usual = (value: number): boolean => value <= farthest;
+  const top = Math.min(
+    most,
+    Math.max(quantile(values.filter(usual), 0.98), ...starts.filter(usual), ...unigram.map((row) => row.value[0]!)),
+  );
   const pad = Math.max(0.05, (top - least) * 0.05);
   // Below the unigram line there must be room for its label.
   const lowest = unigram.some((row) => row.value[0]! <= least) ? least - 2 * pad : least - pad;

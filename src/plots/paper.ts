@@ -2,22 +2,27 @@
 // text of 7 points. The finding and the caption are left to the paper (see latex.ts). What a figure shows stays as it is.
 
 import type { TopLevelSpec } from "vega-lite";
-import { distinct } from "../statistics.ts";
+import { distinct, groupBy } from "../statistics.ts";
+import { placeholderKind } from "./csv.ts";
 import { svgOf, textWidth } from "./picture.ts";
 import { config, inPanelLabel, wrapped } from "./style.ts";
 
 /** Width of a column, points: that of IEEE, ACM and most two-column styles. */
 export const columnPoints = 241;
-/** Height that leaves room for a caption on the page, points. */
-const mostHigh = 560;
+/** Height of all panels with what stands between them, points: it leaves room for a legend and a caption on the page. */
+const mostHigh = 540;
 /** Text, points; headers of crowded grids are a little smaller. */
 const fontSize = 7;
 const smallSize = 6;
 /** Rows of panels that fit a page: two beside each other, and more, which are less high. */
 const mostRows = 6;
 const mostSmallRows = 9;
-/** Width of a panel at the least, points: eight columns and the names of their rows still fit. */
-const leastPanel = 14;
+/** Width of a panel at the least, points: eight columns and the names of their rows still fit. And its height. */
+const leastPanel = 12;
+const leastHeight = 16;
+/** Points between rows of panels, and the numbers below an axis with their title. */
+const rowSpacing = 4;
+const axisHeight = 20;
 /** A character's mean width in DejaVu Sans, in parts of the size. */
 const characterWidth = 0.56;
 
@@ -111,14 +116,90 @@ function arranged(view: Tree, panel: number): Tree {
   if (isTree(view["facet"])) return faceted(view, view["facet"], panel);
   const parts = leaves(view);
   if (parts.length > 0 && !("layer" in view)) {
-    const isOfImages = parts.some(hasImage);
-    const columns = parts.length > 4 && isOfImages ? 3 : parts.length > 3 || (isOfImages && parts.length > 1) ? 2 : 1;
+    const { ordered, columns } = beside(parts);
     const rows = Math.ceil(parts.length / columns);
-    const around = without(view, "hconcat", "vconcat", "bounds");
-    return { ...around, columns, spacing: 6, concat: parts.map((part) => leaf(part, panel, rows)) };
+    const drawn = columns > 1 ? withOuterAxes(ordered, columns) : ordered;
+    const around = 2 + 8 * Math.max(0, ...drawn.map((part) => linesOf(titleOf(part), panel))) + rowSpacing;
+    const own = drawn.length > 3 && isShared(ordered, "x") ? 0 : axisHeight;
+    return {
+      ...without(view, "hconcat", "vconcat", "bounds"),
+      columns,
+      spacing: { row: rowSpacing, column: 6 },
+      concat: drawn.map((part) => leaf(part, panel, { rows, around: around + own })),
+    };
   }
-  return leaf(view, panel, 1);
+  return leaf(view, panel, { rows: 1, around: 0 });
 }
+
+/** Panels of which each brings its own axes, in the order and the columns in which print has them. Those that share what goes up stand
+ *  beside each other where that fills the rows: then only the first of a row needs its numbers. */
+function beside(parts: readonly Tree[]): { readonly ordered: readonly Tree[]; readonly columns: number } {
+  if (parts.some(hasImage))
+    return { ordered: parts, columns: parts.length > 18 ? 4 : parts.length > 4 ? 3 : Math.min(2, parts.length) };
+  if (parts.length <= 3) return { ordered: parts, columns: 1 };
+  const alike = [...groupBy(parts, (part) => axisOf(part, "y")).values()];
+  const size = alike[0]!.length;
+  const columns = [2, 3, 4].find((n) => size % n === 0 && fitsRows(parts.length, n));
+  return columns !== undefined && alike.every(({ length }) => length === size)
+    ? { ordered: alike.flat(), columns }
+    : { ordered: parts, columns: columnsFor(parts.length) };
+}
+
+const fitsRows = (panels: number, columns: number): boolean =>
+  Math.ceil(panels / columns) <= (columns === 2 ? mostRows : mostSmallRows);
+const columnsFor = (panels: number): number => [2, 3].find((columns) => fitsRows(panels, columns)) ?? 4;
+
+/** What an axis of a view looks like, for comparing; its title aside, which may stand at the first panel alone. */
+const axisOf = (view: Tree, channel: "x" | "y"): string =>
+  JSON.stringify(
+    encodingsOf(view).flatMap((encoding) => {
+      const of = encoding[channel];
+      return isTree(of) && "field" in of ? [[of["field"], of["scale"], of["axis"]]] : [];
+    })[0],
+  );
+const isShared = (parts: readonly Tree[], channel: "x" | "y"): boolean =>
+  distinct(parts.map((part) => axisOf(part, channel))).length === 1;
+
+/** Panels in rows, with numbers and titles of an axis at the outer ones alone: at those with no panel of the same axis below or to the left. */
+function withOuterAxes(parts: readonly Tree[], columns: number): Tree[] {
+  const up = parts.map((part) => axisTitle(part, "y")).find((title) => title !== undefined);
+  return parts.map((part, i) => {
+    const below = parts[i + columns];
+    const left = i % columns > 0 ? parts[i - 1] : undefined;
+    const hasX = !below || axisOf(below, "x") !== axisOf(part, "x");
+    const hasY = !left || axisOf(left, "y") !== axisOf(part, "y");
+    const title = i % columns === 0 ? up : axisTitle(part, "y") === up ? null : undefined;
+    return onAxes(part, (of, channel) => {
+      const isBare = channel === "x" ? !hasX : !hasY;
+      const named = channel === "y" && "field" in of && title !== undefined ? { ...of, title } : of;
+      if (!isBare || of["axis"] === null) return named;
+      const axis = isTree(of["axis"]) ? of["axis"] : {};
+      return { ...named, title: null, axis: { ...axis, labels: false, ticks: false } };
+    });
+  });
+}
+
+/** A view with another encoding of its two directions, in all its layers: they must agree on an axis. */
+function onAxes(view: Tree, change: (of: Tree, channel: "x" | "y") => Tree): Tree {
+  const { encoding, layer } = view;
+  return {
+    ...view,
+    ...(isTree(encoding) && {
+      encoding: Object.fromEntries(
+        Object.entries(encoding).map(([channel, of]) => [
+          channel,
+          (channel === "x" || channel === "y") && isTree(of) && ("field" in of || "datum" in of)
+            ? change(of, channel)
+            : of,
+        ]),
+      ),
+    }),
+    ...(Array.isArray(layer) && { layer: listOf(layer).map((one) => onAxes(one, change)) }),
+  };
+}
+
+const titleOf = ({ title }: Tree): string => [(isTree(title) ? title["text"] : title) ?? []].flat().join(" ");
+const linesOf = (text: string, width: number): number => (text === "" ? 0 : wrapped(text, charactersIn(width)).length);
 
 /** Views that stand beside or below each other, at whatever level. */
 const leaves = (view: Tree): Tree[] =>
@@ -137,45 +218,49 @@ interface FacetField extends Tree {
 /** Panels of one field, or rows and columns of two. A grid of more than two columns becomes panels two by two where these fit a
  *  page; where they do not it stays a grid, small. */
 function faceted(view: Tree, facet: Tree, panel: number): Tree {
-  const data = view["data"] as { readonly values: readonly Tree[] };
-  const there = ({ field, sort }: FacetField, values = data.values): string[] => {
+  const there = ({ field, sort }: FacetField): string[] => {
     const found = distinct(values.map((row) => String(row[field] ?? "")));
     return sort ? sort.filter((value) => found.includes(value)) : found;
   };
-  const inner = view["spec"] as Tree;
   const { row, column } = facet as { readonly row?: FacetField; readonly column?: FacetField };
-  const wrap = (field: FacetField, names: readonly string[], columns: number): Tree => {
+  const data = view["data"] as { readonly values: readonly Tree[] };
+  const { values, inner } = withoutCrowds(data.values, view["spec"] as Tree, panel);
+  const isOwn = hasOwnX(view);
+  const wrap = (field: FacetField, names: readonly string[], columns: number, rest: readonly Tree[] = values): Tree => {
     const rows = Math.ceil(names.length / columns);
+    const size = columns > 2 ? smallSize : fontSize;
+    const lines = Math.max(...names.map((name) => headerLines(name, panel, size).length));
+    const around = lines * (size + 1) + 4 + rowSpacing + (isOwn ? axisHeight / (columns > 2 ? 2 : 1) : 0);
     return {
       ...view,
       ...(rows > 1 && saidOnce(inner, columns > 2)),
-      facet: { ...field, header: headerOf(names, panel, columns > 2 ? smallSize : fontSize) },
+      data: { ...data, values: rest },
+      facet: { ...field, header: headerOf(names, panel, size) },
       columns,
-      spacing: { row: 4, column: 6 },
-      spec: leaf(rows > 1 ? untitled(inner, columns > 2) : inner, panel, rows),
+      spacing: { row: rowSpacing, column: 6 },
+      spec: leaf(rows > 1 ? untitled(inner, columns > 2) : inner, panel, { rows, around }),
     };
   };
   if (!row || !column) {
     const names = there(facet as FacetField);
-    return wrap(facet as FacetField, names, names.length > 3 ? 2 : 1);
+    // Axes of their own take as much room as small panels do.
+    const columns = names.length > 3 ? Math.max(isOwn && names.length > 6 ? 3 : 2, columnsFor(names.length)) : 1;
+    return wrap(facet as FacetField, names, columns);
   }
   const [rows, columns] = [there(row), there(column)];
-  const across = [2, 3, 4].find(
-    (n) => columns.length % n === 0 && (rows.length * columns.length) / n <= (n === 2 ? mostRows : mostSmallRows),
-  );
-  if (columns.length > 2 && across !== undefined) {
+  const across = [2, 3, 4].find((n) => columns.length % n === 0 && fitsRows(rows.length * columns.length, n));
+  // Rows that stay whole stay a grid, which says their names once.
+  if (columns.length > 2 && across !== undefined && across < columns.length) {
     const nameOf = (one: Tree): string => [one[row.field], one[column.field]].filter((part) => part).join(" · ");
     const names = rows.flatMap((r) => columns.map((c) => nameOf({ [row.field]: r, [column.field]: c })));
-    return {
-      ...wrap({ field: "_panel", type: "nominal", title: null, sort: names }, names, across),
-      data: { values: data.values.map((one) => ({ ...one, _panel: nameOf(one) })) },
-    };
+    const named = values.map((one) => ({ ...one, _panel: nameOf(one) }));
+    return wrap({ field: "_panel", type: "nominal", title: null, sort: names }, names, across, named);
   }
   const isNarrow = columns.length > 2;
-  const small = leaf(untitled(inner, isNarrow), panel, rows.length);
+  const small = leaf(untitled(inner, isNarrow), panel, { rows: rows.length, around: rowSpacing, isUpright: isNarrow });
   const side = Number(small["height"]);
-  // A row's name stands along its side where it is short enough, else across.
-  const isShort = rows.every((name) => textWidth(name, smallSize) <= side + 4);
+  // A row's name stands along its side where its words are short enough, else across.
+  const isShort = rows.every((name) => name.split(" ").every((word) => textWidth(word, smallSize) <= side + 4));
   const rowHeader = isShort
     ? { ...headerOf(rows, side + 4, smallSize), labelAngle: -90 }
     : { ...headerOf(rows, 56, smallSize), labelAngle: 0, labelAlign: "left", labelLimit: 70 };
@@ -183,14 +268,47 @@ function faceted(view: Tree, facet: Tree, panel: number): Tree {
   const isWide = columns.every((name) => name.split(" ").every((word) => textWidth(word, smallSize) <= panel + 4));
   const columnHeader = isWide
     ? headerOf(columns, panel, smallSize)
-    : { ...headerOf(columns, 66, smallSize), labelAngle: -90, labelAlign: "left" };
+    : // "right" is what puts the foot of upright names at the panels: "left" leaves their length between.
+      { ...headerOf(columns, 90, smallSize), labelAngle: -90, labelAlign: "right" };
   return {
     ...view,
     ...saidOnce(inner, isNarrow),
+    data: { ...data, values },
     facet: { row: { ...row, header: rowHeader }, column: { ...column, header: columnHeader } },
-    spacing: 4,
+    spacing: rowSpacing,
     spec: small,
   };
+}
+
+/** Whether panels have horizontal axes of their own. */
+function hasOwnX({ resolve }: Tree): boolean {
+  const scale = isTree(resolve) ? resolve["scale"] : undefined;
+  return isTree(scale) && scale["x"] === "independent";
+}
+
+/** Points along a line that has a mark a layer: nearer to each other marks are a thick line. */
+const pointsApart = 5;
+
+/** Rows, lists of layers, and the view that draws them: where there are more layers than a panel has room for, lines lose the marks upon
+ *  them. */
+function withoutCrowds(
+  values: readonly Tree[],
+  inner: Tree,
+  panel: number,
+): { readonly values: readonly Tree[]; readonly inner: Tree } {
+  const layersOf = ({ layer, kind }: Tree): number =>
+    Array.isArray(layer) && kind !== placeholderKind ? layer.length : 0;
+  if (Math.max(0, ...values.map(layersOf)) <= panel / pointsApart) return { values, inner };
+  // A line of a single layer is nothing but its mark.
+  const hasSingle = values.some((row) => layersOf(row) === 1);
+  const bare = (view: Tree): Tree[] => {
+    const { mark, encoding, layer, transform } = view;
+    const x = isTree(encoding) ? encoding["x"] : undefined;
+    if (isTree(mark) && mark["type"] === "point" && isTree(x) && x["field"] === "layer")
+      return hasSingle ? [{ ...view, transform: [...listOf(transform), { filter: "datum._layers === 1" }] }] : [];
+    return [{ ...view, ...(Array.isArray(layer) && { layer: listOf(layer).flatMap(bare) }) }];
+  };
+  return { values: values.map((row) => ({ ...row, _layers: layersOf(row) })), inner: bare(inner)[0] ?? inner };
 }
 
 /** Every layer's axes of a view. */
@@ -214,34 +332,13 @@ function saidOnce(view: Tree, isNarrow: boolean): Tree {
 
 /** The view without the titles that stand above all panels. */
 function untitled(view: Tree, isNarrow: boolean): Tree {
-  const channels = ["y", ...(isNarrow ? ["x"] : [])];
-  const bare = (one: Tree): Tree => {
-    const { encoding, layer } = one;
-    return {
-      ...one,
-      ...(isTree(encoding) && {
-        encoding: Object.fromEntries(
-          Object.entries(encoding).map(([channel, of]) => [
-            channel,
-            isTree(of) && channels.includes(channel) && "field" in of ? { ...of, title: null } : of,
-          ]),
-        ),
-      }),
-      ...(Array.isArray(layer) && { layer: listOf(layer).map(bare) }),
-    };
-  };
-  return bare(view);
+  return onAxes(view, (of, channel) => ("field" in of && (channel === "y" || isNarrow) ? { ...of, title: null } : of));
 }
 
 /** A facet's header: its names in lines that are no wider than a panel; all of them in several where one is. */
 function headerOf(names: readonly string[], width: number, size: number = fontSize): object {
-  const most = charactersIn(width, size);
   const isLong = names.some((name) => textWidth(name, size) > width + 4);
-  // A moment, "step 0" or "at the end", stays in one line.
-  const whole = (part: string): string =>
-    part.replace(/(?:step \d+|at the end)$/, (moment) => moment.replace(/ /g, "\u00a0"));
-  const linesOf = (name: string): string[] => name.split(" · ").flatMap((part) => wrapped(whole(part), most));
-  const lines = Object.fromEntries(names.map((name) => [name, linesOf(name)]));
+  const lines = Object.fromEntries(names.map((name) => [name, headerLines(name, width, size)]));
   return {
     labelFontSize: size,
     labelLineHeight: size + 1,
@@ -250,15 +347,32 @@ function headerOf(names: readonly string[], width: number, size: number = fontSi
   };
 }
 
+/** A name in lines that are no wider than a panel. */
+function headerLines(name: string, width: number, size: number): string[] {
+  // A moment, "step 0" or "at the end", stays in one line.
+  const whole = (part: string): string =>
+    part.replace(/(?:step \d+|at the end)$/, (moment) => moment.replace(/ /g, "\u00a0"));
+  return name.split(" · ").flatMap((part) => wrapped(whole(part), charactersIn(width, size)));
+}
+
 const charactersIn = (width: number, size: number = fontSize): number =>
   Math.max(6, Math.floor(width / (size * characterWidth)));
 
-/** A view without further views within it, in `rows` of which the figure consists. */
-function leaf(view: Tree, panel: number, rows: number): Tree {
+/** Where a panel stands: in how many rows, with how many points above and below it; whether it may be as high as it is wide. */
+interface Place {
+  readonly rows: number;
+  readonly around: number;
+  readonly isUpright?: boolean;
+}
+
+/** A view without further views within it. */
+function leaf(view: Tree, panel: number, { rows, around, isUpright = false }: Place): Tree {
   const [width, height] = [numberOr(view["width"], panel), numberOr(view["height"], panel)];
   const keepsShape = hasImage(view) || width === height;
-  const shape = keepsShape ? height / width : Math.min(height / width, panel > 150 ? 0.55 : 0.7);
-  const high = keepsShape ? shape * panel : Math.max(26, Math.min(shape * panel, mostHigh / rows - 16));
+  const shape = keepsShape ? height / width : isUpright ? 1 : Math.min(height / width, panel > 150 ? 0.55 : 0.7);
+  const high = keepsShape
+    ? shape * panel
+    : Math.max(leastHeight, Math.min(Math.max(26, shape * panel), mostHigh / rows - around));
   // A list of names takes its lines whatever the width.
   const bands = discreteRows(view);
   const domain = encodingsOf(view)
@@ -350,17 +464,29 @@ function printedChannel(channel: string, of: unknown, box: Box, isImage: boolean
   const along = channel === "x" ? box.width : box.height;
   const title = of["title"];
   const axis = of["axis"];
+  const scale = printedScale(of["scale"], along);
   return {
     ...of,
     ...(isAxis && typeof title === "string" && { title: wrapped(title, charactersIn(along + 14)) }),
-    ...(isAxis && axis !== null && { axis: printedAxis(isTree(axis) ? axis : {}, box.domain, channel, along) }),
+    ...(isAxis && scale && { scale }),
+    ...(isAxis && axis !== null && { axis: printedAxis(isTree(axis) ? axis : {}, box.domain, channel, along, scale) }),
     ...(isTree(of["legend"]) && { legend: printedLegend(of["legend"], of) }),
   };
 }
 
-function printedAxis(axis: Tree, domain: Box["domain"], channel: string, along: number): Tree {
+/** Room at the ends of a scale shrinks with the panel, of which it must leave most. */
+function printedScale(scale: unknown, along: number): Tree | undefined {
+  if (!isTree(scale)) return undefined;
+  const { padding } = scale;
+  return typeof padding === "number" ? { ...scale, padding: Math.min(0.4 * padding, along / 10) } : scale;
+}
+
+function printedAxis(axis: Tree, domain: Box["domain"], channel: string, along: number, scale: Tree | undefined): Tree {
   // So many labels have room, of some 22 points across and 14 up.
   const room = Math.max(2, Math.floor(along / (channel === "x" ? 26 : 15)));
+  const limits = scale?.["domain"];
+  if (channel === "x" && Array.isArray(axis["values"]) && !axis["labelExpr"] && isLimits(limits))
+    return { ...axis, values: besides(axis["values"] as number[], scale!, limits, along), labelOverlap: false };
   return {
     ...axis,
     ...(typeof axis["tickCount"] === "number" && { tickCount: Math.min(axis["tickCount"], room) }),
@@ -379,6 +505,27 @@ function apart(values: unknown, domain: Box["domain"], along: number): unknown {
   const least = ((fontSize + 1) * (high - low)) / along;
   const kept = [ticks[0]!, ticks.at(-1)!, ...ticks].reduce<number[]>(
     (some, tick) => (some.every((other) => Math.abs(other - tick) >= least) ? [...some, tick] : some),
+    [],
+  );
+  return kept.sort((a, b) => a - b);
+}
+
+const isLimits = (domain: unknown): domain is [number, number] =>
+  Array.isArray(domain) && domain.length === 2 && domain.every((limit) => typeof limit === "number");
+
+/** Ticks of an axis across with room for their numbers beside each other, and beside those of the next panel. The last comes first,
+ *  then the first. */
+function besides(ticks: readonly number[], scale: Tree, [low, high]: [number, number], along: number): number[] {
+  const on = scale["type"] === "log" ? Math.log : (value: number): number => value;
+  const padding = numberOr(scale["padding"], 0);
+  const at = (tick: number): number =>
+    padding + ((along - 2 * padding) * (on(tick) - on(low))) / (on(high) - on(low) || 1);
+  const half = (tick: number): number => textWidth(String(tick), fontSize) / 2 + 1;
+  const next = along + rowSpacing;
+  const isClear = (tick: number, other: number): boolean =>
+    [0, next, -next].every((shift) => Math.abs(at(tick) + shift - at(other)) >= half(tick) + half(other));
+  const kept = [ticks.at(-1)!, ticks[0]!, ...ticks].reduce<number[]>(
+    (some, tick) => (some.every((other) => isClear(tick, other)) ? [...some, tick] : some),
     [],
   );
   return kept.sort((a, b) => a - b);

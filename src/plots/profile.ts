@@ -89,7 +89,7 @@ export interface FirstOverLast {
   readonly configuration: Configuration;
   readonly stack: string;
   readonly layers: number;
-  /** At the first recorded step; NaN where nothing finite was recorded. */
+  /** At the first recorded step; Infinity where the gradient had overflowed by then (a norm was not finite), NaN where the last layer gets none. */
   readonly first: number;
   /** At the end, over the runs that finished; NaN where none did. */
   readonly end: number;
@@ -111,13 +111,19 @@ export function firstOverLast(data: ExperimentData, measure: Measure): FirstOver
           part
             .map(({ byStack }) => byStack.get(stack) ?? [])
             .filter((series) => series.length === layers)
-            .map((series) => valueAt(series[0]!, moment) / valueAt(series.at(-1)!, moment))
-            .filter(Number.isFinite),
+            .map((series) => ratioOf(valueAt(series[0]!, moment), valueAt(series.at(-1)!, moment), moment))
+            .filter((one) => !Number.isNaN(one)),
         );
       const ended = measured.filter(({ run }) => run.row.status === "done");
       return [{ configuration, stack, layers, first: ratio(measured, "first"), end: ratio(ended, "end") }];
     });
   });
+}
+
+/** At the end a norm that is not finite is one that is absent: see `valueAt`. */
+function ratioOf(first: number, last: number, moment: Moment): number {
+  if (moment === "first" && !(Number.isFinite(first) && Number.isFinite(last))) return Infinity;
+  return last === 0 ? NaN : first / last;
 }
 
 /** Notes that every figure over seeds owes its reader: what line, band and end are, who diverged and how such a run is

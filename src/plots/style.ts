@@ -100,16 +100,23 @@ export const config = {
   },
 } satisfies TopLevelSpec["config"];
 
-/** The frame of every specification: schema, white paper, finding as title and notes as subtitle, both wrapped. */
+/** Where a specification keeps the notes that print has room for, of a figure that has more. */
+export const printedNotes = "printedNotes";
+
+/** The frame of every specification: schema, white paper, finding as title and notes as subtitle, both wrapped. `counts` are notes
+ *  too, a number a panel, which would fill the caption of a figure in print and are left out of it. */
 export function frame(
   title: string,
   notes: readonly string[],
   width = 100,
-): Pick<TopLevelSpec, "$schema" | "background" | "title" | "config"> {
+  counts: readonly string[] = [],
+): Pick<TopLevelSpec, "$schema" | "background" | "title" | "config" | "usermeta"> {
+  const subtitle = [...notes, ...counts].flatMap((note) => wrapped(note, Math.round(width * 1.35)));
   return {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json",
     background: "white",
-    title: { text: wrapped(title, width), subtitle: notes.flatMap((note) => wrapped(note, Math.round(width * 1.35))) },
+    title: { text: wrapped(title, width), subtitle },
+    ...(counts.length > 0 && { usermeta: { [printedNotes]: [...notes] } }),
     config,
   };
 }

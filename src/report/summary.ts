@@ -121,16 +121,29 @@ function gradientSentences(layout: Layout, rows: readonly SummaryRow[]): string[
     // A sentence holds a few numbers; the table has them all.
     const found = all.length > 4 ? [all[0]!, all.at(-1)!] : all;
     const list = (moment: "first" | "end"): string =>
-      found.map(({ row, ratio }) => `${inWords(ratio[moment])}${named(layout, row, " at ")}`).join(", ");
+      found.map(({ row, ratio }) => `${inWords(ratio, moment)}${named(layout, row, " at ")}`).join(", ");
     return `In the ${stack} the gradient norm of the first layer, over that of the last, is ${list("first")} at the first step; at the end ${list("end")}.`;
   });
 }
 
-/** Where branches start at 0, both gradients are 0 at the first step. */
-const inWords = (ratio: number): string => (Number.isNaN(ratio) ? "not defined (no gradient)" : times(ratio));
+/** A ratio in a sentence, or why there is none. Where branches start at 0, both gradients are 0 at the first step. */
+function inWords({ configuration, ...ratio }: FirstOverLast, moment: "first" | "end"): string {
+  if (Number.isFinite(ratio[moment])) return times(ratio[moment]);
+  const statuses = configuration.runs.map(({ row }) => row.status);
+  const why =
+    ratio[moment] === Infinity
+      ? "overflows"
+      : moment === "first" || statuses.includes("done")
+        ? "no gradient"
+        : statuses.every((status) => status === "diverged")
+          ? "diverged"
+          : "not finished";
+  return `not defined (${why})`;
+}
 
 /** A ratio as text; a dash where there is none. */
-export const ratioText = (ratio: number): string => (Number.isNaN(ratio) ? "–" : times(ratio));
+export const ratioText = (ratio: number): string =>
+  ratio === Infinity ? "overflows" : Number.isNaN(ratio) ? "–" : times(ratio);
 
 /** `<before>depth 12`; empty where there is one line only. */
 const named = (layout: Layout, row: SummaryRow, before: string): string =>

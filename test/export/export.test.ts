@@ -257,6 +257,15 @@ describe("the command", () => {
     expect(readdirSync(exported).sort()).toEqual(["parquet", "tensorboard", "wandb"]);
   });
 
+  test("--to that names a file is refused in a sentence, and the file stays", async () => {
+    const to = join(scratch(), "taken.txt");
+    writeFileSync(to, "precious");
+    const { code, stderr } = await fathom("export", dir, "--format", "wandb", "--to", to);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/taken\.txt: expected a folder that can be written to, got .*; choose another with --to/);
+    expect(readFileSync(to, "utf8")).toBe("precious");
+  });
+
   test.each([
     [
       ["--format", "parket"],

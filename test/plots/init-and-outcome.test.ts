@@ -1,6 +1,9 @@
+import { parse } from "csv-parse/sync";
 import { expect, test } from "vitest";
+import { csvOf } from "../../src/plots/csv.ts";
 import type { ExperimentData, RunData } from "../../src/plots/experiment.ts";
 import { initAndOutcome } from "../../src/plots/init-and-outcome.ts";
+import { latexFigure } from "../../src/plots/latex.ts";
 import { svgOf } from "../../src/plots/picture.ts";
 import { unmet } from "../../src/plots/plot.ts";
 import { syntheticExperiment } from "./synthetic.ts";
@@ -9,8 +12,11 @@ interface Drawn {
   readonly panel: string;
   readonly name: string;
   readonly outcome: string;
-  readonly ratio: number;
-  readonly value: number;
+  readonly gradient: string;
+  readonly ratio: number | null;
+  readonly value: number | null;
+  readonly _at: number;
+  readonly _value: number;
   readonly low: number | null;
   readonly high: number | null;
 }
@@ -68,8 +74,8 @@ test("a mark is the median over seeds with its range, and what diverged stands a
   const highest = Math.max(...cast.filter(({ outcome }) => outcome !== "diverged").map(({ high }) => high!));
   const top = cast.filter(({ outcome }) => outcome === "diverged");
   expect(new Set(top.map(({ name }) => name))).toEqual(new Set(["post-ln, 6 layers", "pre-ln, 6 layers"]));
-  for (const { value, low } of top) {
-    expect(value).toBeGreaterThan(highest);
+  for (const { _value, low } of top) {
+    expect(_value).toBeGreaterThan(highest);
     expect(low).toBeNull();
   }
 });
@@ -110,7 +116,56 @@ test("the notes count who does not learn by profile, and what is out of reach st
   const notes = JSON.stringify(initAndOutcome.spec(far).title);
   expect(notes).toMatch(/Do not learn, by first \/ last: encoder, parameter gradient: .* of .* above 2/);
   expect(notes).toContain("marks stand at the edge");
-  const { values } = initAndOutcome.spec(far).data as unknown as { values: { ratio: number; at: number }[] };
-  expect(Math.max(...values.map(({ at }) => at))).toBe(100);
-  expect(Math.max(...values.map(({ ratio }) => ratio))).toBeGreaterThan(1e4);
+  expect(Math.max(...drawn(far).map(({ _at }) => _at))).toBe(100);
+  expect(Math.max(...drawn(far).map(({ ratio }) => ratio!))).toBeGreaterThan(1e4);
+});
+
+/** `data` whose configurations of depth 12 diverged before they had a single finite gradient. */
+const overflowed = {
+  ...data,
+  runs: data.runs.map((run) =>
+    run.row.config["model.depth"] === 12
+      ? {
+          ...run,
+          row: { ...run.row, status: "diverged" as const },
+          layers: run.layers.map((row) => ({ ...row, l2: NaN })),
+        }
+      : run,
+  ),
+};
+
+test("a gradient that overflows stands at the edge, counts as most uneven, and is not called absent", async () => {
+  const deep = drawn(overflowed).filter(({ name }) => name.endsWith("12 layers"));
+  expect(deep).toHaveLength(2 * 2 * 2); // schemes, stacks, quantities
+  for (const one of deep)
+    expect(one).toMatchObject({ gradient: "overflows", ratio: null, outcome: "diverged", _at: 100 });
+  const notes = (initAndOutcome.spec(overflowed).title as { subtitle: string[] }).subtitle.join(" ");
+  expect(notes).toContain("their gradient overflows at the first step: post-ln, 12 layers; pre-ln, 12 layers.");
+  expect(notes).not.toContain("no gradient");
+  // Infinitely uneven and worse than any loss: these pairs alone are in order, whatever the others are.
+  const without = { ...overflowed, runs: overflowed.runs.filter(({ row }) => row.config["model.depth"] !== 12) };
+  const highest = (of: ExperimentData): number =>
+    Number(/to ([+−][\d.]+)/.exec(initAndOutcome.title(of))![1]!.replace("−", "-"));
+  expect(highest(overflowed)).toBeGreaterThan(highest(without));
+  await expect(svgOf("init-and-outcome", initAndOutcome.spec(overflowed))).resolves.toContain("<svg");
+});
+
+test("the table has no numbers that nobody measured: what diverged has no loss, and ratios are those recorded", () => {
+  const rows = parse(csvOf(initAndOutcome.spec(overflowed))!, { columns: true }) as Record<string, string>[];
+  const loss = "dev loss at the end (nats a target token)";
+  const expected = drawn(overflowed).map(({ value }) => (value === null ? "" : String(value)));
+  expect(rows.map((row) => row[loss])).toEqual(expected);
+  for (const row of rows) expect(row[loss] === "").toBe(row["outcome"] === "diverged");
+  expect(rows.filter((row) => row["gradient at the first step"] === "overflows")).toHaveLength(8);
+  const ratios = drawn(data).map(({ ratio }) => ratio);
+  const written = parse(csvOf(initAndOutcome.spec(data))!, { columns: true }) as Record<string, string>[];
+  expect(written.map((row) => Number(row["gradient norm at the first step, first layer / last"]))).toEqual(ratios);
+});
+
+test("counts by panel are in the figure's notes and not in the caption of print", () => {
+  const spec = initAndOutcome.spec(data);
+  expect(JSON.stringify(spec.title)).toMatch(/Rank correlations.*Do not learn/);
+  const float = latexFigure("init-and-outcome", spec, "How to read it.");
+  expect(float).toContain("One mark a configuration");
+  expect(float).not.toMatch(/Rank correlations|Do not learn/);
 });

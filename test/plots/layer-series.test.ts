@@ -144,6 +144,14 @@ test("first over last is the median over seeds, and the end knows finished runs 
   expect(firstOverLast(lost, (one) => layerSeries(one, "parameter-gradient"))[0]!.end).toBeNaN();
 });
 
+test("first over last is infinite at a first step that overflowed, and not defined where no gradient arrives", () => {
+  const first = (l2: number): number => {
+    const runs = data.runs.map((one) => ({ ...one, layers: one.layers.map((row) => ({ ...row, l2 })) }));
+    return firstOverLast({ ...data, runs }, (one) => layerSeries(one, "parameter-gradient"))[0]!.first;
+  };
+  expect([first(NaN), first(Infinity), first(0), first(2)]).toEqual([Infinity, Infinity, NaN, 1]);
+});
+
 test("outcomes follow the stated margin around the unigram entropy", () => {
   const of = (values: Partial<RunRow>) => outcomeOf({ ...data.runs[0]!.row, unigramEntropy: 5, ...values });
   expect(of({ finalDevLoss: 4.89 })).toBe("learns");

@@ -3,6 +3,7 @@ import type { ExperimentData } from "../../src/plots/experiment.ts";
 import { lossByDepth } from "../../src/plots/loss-by-depth.ts";
 import { svgOf } from "../../src/plots/picture.ts";
 import { unmet } from "../../src/plots/plot.ts";
+import { unigramMargin } from "../../src/plots/verdict.ts";
 import { syntheticExperiment } from "./synthetic.ts";
 
 interface Drawn {
@@ -21,15 +22,35 @@ const data = syntheticExperiment();
 test("the title says up to which depth each scheme learns more than the line", () => {
   // One of the two seeds of post-ln at 6 diverges, and at 12 it stays at the line, as the rows are made.
   expect(lossByDepth.title(data)).toBe(
-    "What learns more than the unigram line, by depth: post-ln up to depth 2, not at 6, 12; pre-ln at every depth",
+    "What ends more than 0.1 nats below the unigram line, by depth: post-ln up to depth 2, not at 6, 12; pre-ln at every depth",
   );
 });
 
 test("schemes of which the same can be said share a sentence", () => {
   const alike = syntheticExperiment({ schemes: ["pre-ln", "peri-ln"] });
   expect(lossByDepth.title(alike)).toBe(
-    "What learns more than the unigram line, by depth: pre-ln, peri-ln at every depth",
+    "What ends more than 0.1 nats below the unigram line, by depth: pre-ln, peri-ln at every depth",
   );
+});
+
+test("depths that a scheme has no run of that ended are claimed by nobody", () => {
+  const of = (isThere: (scheme: unknown, depth: number) => boolean): string =>
+    lossByDepth.title({
+      ...data,
+      runs: data.runs.map((run) => {
+        const { "model.residual": scheme, "model.depth": depth } = run.row.config;
+        return isThere(scheme, Number(depth)) ? run : { ...run, row: { ...run.row, status: "running" as const } };
+      }),
+    });
+  expect(of((scheme, depth) => scheme === "post-ln" || depth < 12)).toContain("; pre-ln at depth 2, 6");
+  expect(of((scheme, depth) => scheme === "pre-ln" || depth !== 6)).toContain("post-ln up to depth 2, not at 12;");
+  expect(of((scheme, depth) => scheme === "pre-ln" || depth === 12)).toContain("post-ln not at 12;");
+});
+
+test("title, notes and caption say how far below the line counts", () => {
+  const { subtitle } = lossByDepth.spec(data).title as { subtitle: string[] };
+  for (const text of [lossByDepth.title(data), subtitle.join(" "), lossByDepth.caption])
+    expect(text.toLowerCase()).toContain(`more than ${unigramMargin} nats below`);
 });
 
 test("a mark is the median over the seeds that finished, between the smallest and the largest; diverged ones are counted", () => {

@@ -8,7 +8,7 @@ import * as registry from "../../src/plots/index.ts";
 import { escapeLatex, latexFigure } from "../../src/plots/latex.ts";
 import { columnPoints, onePaperColumn } from "../../src/plots/paper.ts";
 import { pdfOf } from "../../src/plots/pdf.ts";
-import { fontFace, svgOf } from "../../src/plots/picture.ts";
+import { fontFace, svgOf, textWidth } from "../../src/plots/picture.ts";
 import { unmet, type Plot } from "../../src/plots/plot.ts";
 import { renderData } from "../../src/plots/render.ts";
 import { parseStyle } from "../../src/plots/styles.ts";
@@ -47,6 +47,81 @@ test("ten schemes of many panels fit too", async () => {
     expect(height).toBeLessThan(680);
   }
 });
+
+test("four schemes at five depths fit a page; panels that share an axis have its numbers once", async () => {
+  const schemes = ["post-ln", "pre-ln", "deepnorm", "peri-ln"];
+  const grid = syntheticExperiment({ schemes, depths: [2, 6, 12, 18, 24], seeds: [1], steps: 4 });
+  for (const plot of [registry.gradientHeatmap, registry.gradientByLayer, registry.gradientByDepth]) {
+    const svg = await svgOf(plot.name, await onePaperColumn(plot.spec(grid)));
+    expect(sizeOf(svg)[0]).toBeLessThanOrEqual(columnPoints);
+    expect(sizeOf(svg)[1], plot.name).toBeLessThan(600);
+    const times = (text: string): number => svg.split(`>${text}</text>`).length - 1;
+    if (plot === registry.gradientHeatmap) {
+      expect(times("enc 1")).toBe(5); // a row of panels a depth
+      expect(times("step")).toBe(4);
+    }
+    if (plot === registry.gradientByLayer) for (const scheme of schemes) expect(times(scheme), scheme).toBe(1);
+    if (plot === registry.gradientByDepth) expect(times("24")).toBe(2); // the deepest is never left out
+  }
+});
+
+test("lines of more layers than a panel has room for have no marks upon them, but where a single layer is all", async () => {
+  const marksOf = async (depths: number[]): Promise<number> => {
+    const of = syntheticExperiment({ depths, seeds: [1], steps: 4 });
+    const spec = await onePaperColumn(registry.gradientByLayer.spec(of));
+    return (await svgOf("gradient-by-layer", spec)).match(/class="mark-symbol role-mark/g)?.length ?? 0;
+  };
+  expect(await marksOf([6])).toBeGreaterThan(0);
+  expect(await marksOf([40])).toBe(0);
+  expect(await marksOf([1, 40])).toBeGreaterThan(0);
+});
+
+test("numbers of an axis stand apart, within a panel and from those of the next", async () => {
+  const schemes = Array.from({ length: 10 }, (_, i) => `hyper-connections-${i}`);
+  const many = syntheticExperiment({ schemes, depths: [12], seeds: [1], steps: 4 });
+  const twice = many.runs.map((run) => ({
+    ...run,
+    layers: run.layers.flatMap((row) =>
+      row.quantity === "activation-gradient" && row.parameter === "stream"
+        ? (["expected-gradient", "mean-gradient-norm"] as const).map((quantity) => ({
+            ...row,
+            quantity,
+            parameter: "all",
+          }))
+        : [],
+    ),
+  }));
+  const spec = registry.expectedGradient.spec({ ...many, runs: twice });
+  const svg = await svgOf("expected-gradient", await onePaperColumn(spec));
+  // The numbers 1 to 12 below the panels, by their place on the page.
+  const { centres, found } = numbersAcross(svg);
+  expect(found).toContain("12");
+  for (const [i, { x, text }] of centres.entries()) {
+    const next = centres[i + 1];
+    if (next) expect(next.x - x).toBeGreaterThan((textWidth(text, 7) + textWidth(next.text, 7)) / 2);
+  }
+  expect(sizeOf(svg)[0]).toBeLessThanOrEqual(columnPoints);
+});
+
+/** Whole numbers that an SVG has at its lowest axis, from left to right. */
+function numbersAcross(svg: string): { centres: { x: number; text: string }[]; found: string[] } {
+  const at: { x: number; y: number; text: string }[] = [];
+  const places: [number, number][] = [[0, 0]];
+  for (const [, tag, attributes, text] of svg.matchAll(/<(\/?g|text)\b([^>]*)>(?:([^<]*)<\/text>)?/g)) {
+    if (tag === "/g") {
+      places.pop();
+      continue;
+    }
+    const [, dx = "0", dy = "0"] = /translate\(([-\d.]+),([-\d.]+)\)/.exec(attributes!) ?? [];
+    const [x, y] = places.at(-1)!;
+    const place: [number, number] = [x + Number(dx), y + Number(dy)];
+    if (tag === "g") places.push(place);
+    else if (/^\d+$/.test(text ?? "")) at.push({ x: place[0], y: place[1], text: text! });
+  }
+  const lowest = Math.max(...at.map(({ y }) => y));
+  const centres = at.filter(({ y }) => Math.abs(y - lowest) < 1).sort((a, b) => a.x - b.x);
+  return { centres, found: centres.map(({ text }) => text) };
+}
 
 /** The streams of a PDF, unpacked, where the cross-reference table says that objects are. */
 function objectsOf(pdf: Buffer): string[] {

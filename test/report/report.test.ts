@@ -146,6 +146,23 @@ test("findings name each scheme's losses and ratios by depth", () => {
   expect(pre!.sentences).toHaveLength(3);
 });
 
+test("findings say why a ratio is not defined: overflow, no gradient, divergence or a run that goes on", () => {
+  const of = (l2: number, status: "done" | "diverged" | "running"): string =>
+    findings({
+      ...small,
+      runs: small.runs.map((run) => ({
+        ...run,
+        row: { ...run.row, status },
+        layers: run.layers.map((row) => ({ ...row, l2 })),
+      })),
+    })[0]!.sentences[1]!;
+  expect(of(NaN, "diverged")).toMatch(
+    /not defined \(overflows\) at depth 2, .* at the first step; at the end not defined \(diverged\)/,
+  );
+  expect(of(0, "done")).toMatch(/not defined \(no gradient\) at depth 2, .* at the end not defined \(no gradient\)/);
+  expect(of(2, "running")).toMatch(/1× at depth 2, .* at the end not defined \(not finished\)/);
+});
+
 test("the question is the author's first comment, else made of what varies", () => {
   const text = "# yaml-language-server: $schema=x\n#\n# Does depth kill post-LN?\n#\nname: a\n# later\n";
   expect(questionOf({ data: small, source: { path: "a.yaml", text } })).toBe("Does depth kill post-LN?");
