@@ -461,6 +461,10 @@ ${table(
   ]),
 )}
 
+Files with tab-separated columns are \`manythings\` or \`tatoeba\`, by their columns. Columns have no names: the first of
+\`languages\` is that of the left text, the second that of the right one, and there are two of them. Ids are left aside, and so is
+an attribution, the only column that may be missing.
+
 ## Image sets
 
 The names of \`data.images\`, which also takes a folder of IDX files.

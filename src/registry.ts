@@ -35,12 +35,62 @@ export function lookup<T extends Member>(kind: string, registry: Record<string, 
 
 /** `unknown residual "preln"; did you mean "pre-ln"? Known: post-ln, pre-ln`. */
 export function unknownName(kind: string, name: string, known: readonly string[]): string {
-  const guess = nearest(name, known);
-  return `unknown ${kind} "${name}"${guess ? `; did you mean "${guess}"?` : "."} Known: ${known.join(", ")}`;
+  return `unknown ${kind} "${name}"${didYouMean(name, known) || "."} Known: ${known.join(", ")}`;
 }
 
-/** The known name with the smallest edit distance to `name`, if it is near enough to be a typing slip. */
+/** What other programs and papers call what has another name here, without capitals and separators; each name with what to know of it. */
+const synonyms: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  cuda: { onnx: "{kind: onnx, provider: cuda}" },
+  gpu: { "tensorflow-gpu": "" },
+  lr: { learningRate: "" },
+  postlayernorm: { "post-ln": "" },
+  postnorm: { "post-ln": "" },
+  prelayernorm: { "pre-ln": "" },
+  prenorm: { "pre-ln": "" },
+  tsv: { manythings: "text, text", tatoeba: "id, text, id, text" },
+};
+
+/** Names that contain another one which are suggested at most. */
+const mostContaining = 5;
+
+/** `; did you mean "pre-ln"?` of the names that `name` may stand for, or that contain it; empty where there are none. */
+export function didYouMean(name: string, known: readonly string[]): string {
+  const meant = synonymsOf(name, known);
+  const near = nearest(name, known);
+  const guesses =
+    meant.length > 0 ? meant : (near === undefined ? containing(name, known) : [near]).map((one) => [one, ""] as const);
+  if (guesses.length === 0) return "";
+  const shown = guesses.map(([one, note]) => `"${one}"${note === "" ? "" : ` (${note})`}`);
+  const last = shown.pop()!;
+  return `; did you mean ${shown.length > 0 ? `${shown.join(", ")} or ${last}` : last}?`;
+}
+
+/** The names in which `name` occurs, those that begin with it first. */
+function containing(name: string, known: readonly string[]): string[] {
+  const word = name.toLowerCase();
+  if (word.length < 3) return [];
+  const place = (candidate: string): number => candidate.toLowerCase().indexOf(word);
+  const found = known.filter((candidate) => place(candidate) >= 0);
+  return found.sort((a, b) => Math.sign(place(a)) - Math.sign(place(b))).slice(0, mostContaining);
+}
+
+/** The known names that `name` is a synonym of, each with what to know of it; of a dotted key its last part is one. */
+function synonymsOf(name: string, known: readonly string[]): (readonly [name: string, note: string])[] {
+  const start = name.lastIndexOf(".") + 1;
+  const plain = name.slice(start).toLowerCase().replaceAll(/[-_ ]/g, "");
+  if (!Object.hasOwn(synonyms, plain)) return [];
+  return Object.entries(synonyms[plain]!).flatMap(([target, note]) => {
+    const key = name.slice(0, start) + target;
+    const found = known.includes(key) ? key : known.find((candidate) => candidate.endsWith(`.${key}`));
+    return found === undefined ? [] : [[found, note] as const];
+  });
+}
+
+/** The known name that `name` is a synonym of; else the one with the smallest edit distance to it, if it is near enough to be a
+ *  typing slip. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
+  const [meant] = synonymsOf(name, known);
+  if (meant) return meant[0];
   let best: string | undefined;
   let bestDistance = Math.max(2, Math.ceil(name.length / 3)) + 1;
   for (const candidate of known) {

@@ -50,7 +50,7 @@ test("every command and file of the tutorial works, in their order", { timeout: 
     "pre-ln 1 done",
     "pre-ln 2 done",
   ]);
-  for (const file of ["gradient-by-layer.svg", "branch-share.svg"])
+  for (const file of ["activation-gradient-by-layer.svg", "branch-share.svg"])
     expect(existsSync(join(folder, "results/own-scheme/plots", file))).toBe(true);
 
   // Level at the start, where pre-LN's encoder is not: what section 6 says. By 1.15 and 2.3 on the page.

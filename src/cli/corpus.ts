@@ -1,5 +1,6 @@
 // `fathom corpus`: the data of a configuration in figures.
 
+import type { CorpusReport } from "../data/report.ts";
 import { exitCodes, positional, print, unusedOut, verb } from "./verb.ts";
 
 export const corpus = verb({
@@ -24,7 +25,28 @@ export const corpus = verb({
       { ...data, batch: train.batch, seed },
       (doing) => void (quiet || console.error(doing)),
     );
-    print({ quiet, json }, report, () => renderReport(report));
+    print({ quiet, json }, report, () => [renderReport(report), ...corpusNotes(report)].join("\n"));
     return exitCodes.done;
   },
 });
+
+/** The share of all pairs from which on it is said at the end that they are left out. */
+const manyLeftOut = 0.25;
+
+/** What is easily overlooked in the tables: that many pairs are too long, and what a unit is. */
+export function corpusNotes({ directions, filtered }: Pick<CorpusReport, "directions" | "filtered">): string[] {
+  const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+  const tooLong = sum(directions.map((direction) => direction.tooLong));
+  const all = tooLong + sum(directions.map(({ train, dev, test }) => train + dev + test));
+  const notes: string[] = [];
+  if (filtered.some(({ language }) => language === "units"))
+    notes.push(
+      "units are entries of the files as a whole, in all their languages; other counts are of one language's texts",
+    );
+  if (tooLong > manyLeftOut * all)
+    notes.push(
+      `${tooLong.toLocaleString("en-US")} of ${all.toLocaleString("en-US")} pairs (${Math.round((100 * tooLong) / all)} %) are left out ` +
+        "because a text has more tokens than data.maxLength: raise it to keep them, or data.vocabulary.size to make texts shorter",
+    );
+  return notes;
+}

@@ -1,7 +1,7 @@
 // `fathom evaluate`: metrics of a trained model of images, scores of a trained transformer.
 
 import type { TranslationEvaluation } from "../evaluate-translation.ts";
-import { exitCodes, findFolder, print, verb } from "./verb.ts";
+import { exitCodes, findRun, print, verb } from "./verb.ts";
 
 export const evaluate = verb({
   usage: "evaluate <run> [metrics..]",
@@ -71,7 +71,7 @@ export const evaluate = verb({
     for (const [name, value, most] of bounded)
       if (value !== undefined && !(Number.isInteger(value) && value >= 1 && value <= most))
         throw new UserError(`--${name}: expected a whole number from 1 to ${most}, got ${value}`);
-    const runDir = findFolder(run, out);
+    const runDir = findRun(run, out);
     const isTranslation = isKind(readConfig(runDir), "transformer");
     if (isTranslation && metrics.length > 0)
       throw new UserError(

@@ -1,6 +1,6 @@
 // `fathom inspect`: one training step in full, for other frameworks to check.
 
-import { exitCodes, findFolder, print, verb } from "./verb.ts";
+import { exitCodes, findRun, print, verb } from "./verb.ts";
 
 export const inspect = verb({
   usage: "inspect <run>",
@@ -17,7 +17,7 @@ export const inspect = verb({
   ],
   async run({ run, step, out, quiet, json }) {
     const { inspectStep } = await import("../inspect.ts");
-    const folder = await inspectStep(findFolder(run, out), step);
+    const folder = await inspectStep(findRun(run, out), step);
     print({ quiet, json }, { folder }, () => folder);
     return exitCodes.done;
   },

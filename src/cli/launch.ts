@@ -95,15 +95,25 @@ export async function launchRuns(
   return exitCodeOf(outcomes, interrupt.signal.aborted);
 }
 
-/** Progress of runs that are launched together, on the terminal. */
+/** Progress of runs that are launched together, on the terminal. Of those that an interruption kept from being started it says how many. */
 export function shown({ quiet, json }: Pick<ShownLaunching, "quiet" | "json">): Watch {
   const view = progressView(quiet || json);
+  let skipped = 0;
   return {
     ...view,
-    end({ job }, line, failure) {
+    end({ job, status }, line, failure) {
+      if (status === "skipped") {
+        skipped += 1;
+        return;
+      }
       // Errors are what --quiet does not silence.
       if (failure !== "" && (quiet || json)) console.error(`fathom: ${line}`);
       view.end(job.id, line);
+    },
+    stop() {
+      if (skipped > 0) view.say(`${skipped} ${skipped === 1 ? "run was" : "runs were"} not started`);
+      skipped = 0;
+      view.stop();
     },
   };
 }

@@ -3,7 +3,7 @@
 import pc from "picocolors";
 import yargs from "yargs";
 import { messageOf, TryAgainError, UserError } from "../errors.ts";
-import { members } from "../registry.ts";
+import { members, nearest } from "../registry.ts";
 import { packageVersion } from "../runs/environment.ts";
 import * as verbs from "./index.ts";
 import { common, exitCodes, type Verb } from "./verb.ts";
@@ -23,7 +23,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     .fail((message: string | null, error: Error | undefined) => {
       // yargs has an error of its own for some bad arguments, such as an option without its value.
       if (error && error.name !== "YError") throw error;
-      throw new UserError(`${message ?? error?.message}\n\`fathom --help\` and \`fathom <command> --help\` say more`);
+      throw new UserError(
+        `${clearer(message ?? error!.message, argv)}\n\`fathom --help\` and \`fathom <command> --help\` say more`,
+      );
     })
     .version(packageVersion())
     .help()
@@ -48,6 +50,48 @@ export async function main(argv: readonly string[]): Promise<number> {
   } catch (error) {
     return report(error);
   }
+}
+
+/** What yargs says of a command line, with the way out where it is a slip that is often made. */
+function clearer(message: string, argv: readonly string[]): string {
+  const known = members<Verb>(verbs);
+  const name = argv.find((word) => known.has(word));
+  if (name === undefined) return message;
+  const verb = known.get(name)!;
+  const [, given] = /^Not enough non-option arguments: got (\d+)/.exec(message) ?? [];
+  if (given !== undefined) return missing(verb, Number(given));
+  const [, unknown] = /^Unknown arguments?: (.*)$/.exec(message) ?? [];
+  if (unknown === undefined) return message;
+  const ways = unknown.split(", ").flatMap((one) => wayOut(verb, one, argv) ?? []);
+  return [message, ...new Set(ways)].join("\n");
+}
+
+/** That a verb wants more arguments than the `given` first ones, with an example. */
+function missing({ name, positionals, examples }: Verb, given: number): string {
+  const needed = Object.entries(positionals).filter(([, options]) => options.demandOption);
+  const wanted = needed.slice(given).map(([key, { describe }]) => `${key.toUpperCase()} (${describe})`);
+  const example = examples.length > 0 ? `; for example: ${examples[0]![0]}` : "";
+  return `fathom ${name}: expected ${wanted.join(" and ")}, got ${given === 0 ? "none" : "nothing more"}${example}`;
+}
+
+/** What may have been meant by an option that a verb does not have: a similar one, or a key of the configuration. */
+function wayOut(verb: Verb, unknown: string, argv: readonly string[]): string | undefined {
+  const isDotted = argv.some((word) => word.startsWith(`--${unknown}.`));
+  const option = isDotted ? undefined : nearest(unknown, Object.keys({ ...common, ...verb.options }));
+  if (option !== undefined) return `--${unknown}: did you mean --${option}?`;
+  if (!("overrides" in verb.positionals)) return undefined;
+  // yargs names the first part of `--train.steps`.
+  const isIt = (word: string): boolean =>
+    word.startsWith(`--${unknown}`) && /^[.=]?$/.test(word.charAt(unknown.length + 2));
+  const overrides = argv.flatMap((word, i) => {
+    if (!isIt(word)) return [];
+    const next = argv[i + 1];
+    const value = next === undefined || next.startsWith("--") ? "VALUE" : next;
+    return word.includes("=") ? word.slice(2) : `${word.slice(2)}=${value}`;
+  });
+  return overrides.length === 0
+    ? undefined
+    : `a key of the configuration is written without dashes, after its file: ${overrides.join(" ")}`;
 }
 
 /** Prints an error as its reader needs it, and gives the exit code. */

@@ -2,7 +2,7 @@
 
 import type { MeasureResult } from "../measure.ts";
 import type { Measurement } from "../types.ts";
-import { exitCodes, findFolder, print, verb } from "./verb.ts";
+import { exitCodes, findRun, print, verb } from "./verb.ts";
 
 export const measure = verb({
   usage: "measure <run> [instruments..]",
@@ -36,7 +36,7 @@ export const measure = verb({
     const say = (text: string): void => void (quiet || json || console.error(text));
     const interrupt = interruption();
     try {
-      const result = await measureRun(findFolder(run, out), {
+      const result = await measureRun(findRun(run, out), {
         names: instruments,
         batches,
         signal: interrupt.signal,

@@ -22,6 +22,8 @@ export interface RunStatus extends RunRow, Pace {
   readonly plannedSteps: number;
   /** The step at which it waits to be told whether it goes on (successive halving). */
   readonly waitsAt?: number;
+  /** What is missing or cannot be read of it; `reason` says the same. */
+  readonly damage?: string;
   /** Where it was made; null outside a git repository, and before it has begun. */
   readonly git: { readonly commit: string; readonly dirty: boolean } | null;
 }
@@ -51,11 +53,12 @@ export function statusesOf(runs: readonly ExperimentRun[]): RunStatus[] {
       end: !hasEnded(row) ? undefined : row.status === "failed" ? "broken" : "over",
     })),
   );
-  return runs.map(({ row, plannedSteps, waitsAt, madeWith }, i) => ({
+  return runs.map(({ row, plannedSteps, waitsAt, damage, madeWith }, i) => ({
     ...row,
     plannedSteps,
     ...paces[i]!,
     ...(row.status === "stale" && waitsAt !== undefined && { waitsAt }),
+    ...(damage !== undefined && { damage }),
     git: madeWith?.git ?? null,
   }));
 }
@@ -91,7 +94,8 @@ function runsTable(statuses: readonly RunStatus[], width = Infinity): string {
   return table(["run", "status", "steps", "train loss", "dev loss", "s/step", "left", "reason"], rows);
 }
 
-const shownStatus = ({ status, waitsAt }: RunStatus): string => (waitsAt === undefined ? status : "waiting");
+const shownStatus = ({ status, waitsAt, damage }: RunStatus): string =>
+  damage !== undefined ? "damaged" : waitsAt === undefined ? status : "waiting";
 
 /** Characters of a reason that a table shows; `--json` has all. */
 const longestReason = 120;
@@ -104,7 +108,7 @@ function oneLine(reason: string): string {
 }
 
 /** In what order runs matter to whoever watches many: `done` ones are told by their configurations, `pending` ones by their number. */
-const mattering = ["running", "failed", "waiting", "stale", "diverged"];
+const mattering = ["running", "failed", "damaged", "waiting", "stale", "diverged"];
 
 /** Runs that are shown beside configurations, which get ten lines. */
 function summedUp({ experiment, statuses }: Look, lines: number, width: number): string {
@@ -132,7 +136,7 @@ function summedUp({ experiment, statuses }: Look, lines: number, width: number):
 /** `3 done (1 stopped early), 1 running, 4 pending`. */
 function countsText(statuses: readonly RunStatus[]): string {
   const groups = groupBy(statuses, shownStatus);
-  const order = ["done", "diverged", "failed", "running", "waiting", "stale", "pending"];
+  const order = ["done", "diverged", "failed", "damaged", "running", "waiting", "stale", "pending"];
   const counts = order.flatMap((name) => {
     const runs = groups.get(name) ?? [];
     const stopped = name === "done" ? runs.filter(({ reason }) => reason.startsWith("stopped ")).length : 0;

@@ -1,6 +1,6 @@
 // `fathom sample`: pictures of a trained model of images.
 
-import { exitCodes, findFolder, print, verb } from "./verb.ts";
+import { exitCodes, findRun, print, verb } from "./verb.ts";
 
 export const sample = verb({
   usage: "sample <run>",
@@ -35,7 +35,7 @@ export const sample = verb({
     const interrupt = interruption();
     try {
       const { signal } = interrupt;
-      const result = await sampleRun(findFolder(run, "results"), { kind, images: n, file: out, step, seed, signal });
+      const result = await sampleRun(findRun(run, "results"), { kind, images: n, file: out, step, seed, signal });
       print(
         { quiet, json },
         result,

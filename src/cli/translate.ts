@@ -1,7 +1,7 @@
 // `fathom translate`: texts through a trained transformer.
 
 import type { Translation } from "../translate.ts";
-import { exitCodes, findFolder, unusedOut, verb } from "./verb.ts";
+import { exitCodes, findRun, unusedOut, verb } from "./verb.ts";
 
 /** Lines of stdin that are translated together: enough to fill a batch, few enough to see something soon. */
 const LINES = 64;
@@ -66,7 +66,7 @@ export const translate = verb({
       throw new UserError("--reference: expected --attention and one text, of which it is the translation");
     const lengthPenalty = flags["length-penalty"];
     const interrupt = interruption();
-    const runDir = findFolder(run, "results");
+    const runDir = findRun(run, "results");
     try {
       const opened = await openTranslator(runDir, { step, signal: interrupt.signal });
       try {

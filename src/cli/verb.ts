@@ -1,10 +1,11 @@
 // What a verb of the command line is: data and one function. Each verb is a file of this folder and a line in index.ts.
 // Verb files are all imported at start: they import what is heavy (engines, registries, plots) inside `run`.
 
-import { existsSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { basename, isAbsolute, join, resolve } from "node:path";
 import type { InferredOptionTypes, Options, PositionalOptions } from "yargs";
-import type { Member } from "../registry.ts";
+import { UserError } from "../errors.ts";
+import { nearest, type Member } from "../registry.ts";
 
 type Table<T> = { readonly [key: string]: T };
 
@@ -89,10 +90,57 @@ export function print(how: { quiet: boolean; json: boolean }, result: unknown, t
   else if (!how.quiet) console.log(text());
 }
 
-/** A folder as it was named: where there is none and the path is relative, the one of that name below `--out`. */
+/** A folder as it was named: where there is none and the path is relative, the one of that name below `--out`. Where there is neither, a
+ *  `UserError` that says which folder has a similar name; if none has, the name as it is, for its reader to say what was expected. */
 export function findFolder(named: string, out: string): string {
-  const below = join(out, named);
-  return !existsSync(named) && !isAbsolute(named) && existsSync(below) ? below : named;
+  const places = isAbsolute(named) ? [named] : [named, join(out, named)];
+  const found = places.find((place) => existsSync(place));
+  if (found !== undefined) return found;
+  const similar = places.flatMap((place) => similarFolder(place) ?? []);
+  if (similar.length === 0) return named;
+  throw new UserError(`${named}: expected a folder, got none of that name; did you mean ${similar[0]}?`);
+}
+
+/** The folder whose path is like this one, which is not there, but for slips in names. */
+function similarFolder(path: string): string | undefined {
+  if (existsSync(path)) return path;
+  const parent = join(path, "..");
+  const inside = parent === path || basename(path) === ".." ? undefined : similarFolder(parent);
+  if (inside === undefined) return undefined;
+  const here = join(inside, basename(path));
+  if (existsSync(here)) return here;
+  const name = nearest(basename(path), foldersIn(inside));
+  return name === undefined ? undefined : join(inside, name);
+}
+
+/** The names of the folders in a folder; none where it cannot be read. */
+function foldersIn(folder: string): string[] {
+  try {
+    const entries = readdirSync(folder, { withFileTypes: true });
+    return entries.flatMap((entry) => (entry.isDirectory() ? entry.name : [])).sort();
+  } catch {
+    return [];
+  }
+}
+
+/** Runs of an experiment that are named at most. */
+const mostNamed = 10;
+
+/** A run's folder as {@link findFolder} finds it; a `UserError` that names its runs where it is an experiment's. */
+export function findRun(named: string, out: string): string {
+  const folder = findFolder(named, out);
+  const isRun = (dir: string): boolean => existsSync(join(dir, "config.yaml"));
+  if (isRun(folder)) return folder;
+  const runsDir = basename(resolve(folder)) === "runs" ? folder : join(folder, "runs");
+  const runs = foldersIn(runsDir)
+    .map((id) => join(runsDir, id))
+    .filter(isRun);
+  if (runs.length === 0) return folder;
+  const more = runs.length - mostNamed;
+  throw new UserError(
+    `${folder}: expected the folder of a run, got that of an experiment; name one of its runs:\n` +
+      `${runs.slice(0, mostNamed).join("\n")}${more > 0 ? `\nand ${more} more` : ""}`,
+  );
 }
 
 /** The positional arguments that most verbs share. */

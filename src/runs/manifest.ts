@@ -50,13 +50,14 @@ export const authorsFile = (experimentDir: string): string => join(experimentDir
 const overridesMark = "# overrides of this sweep: ";
 
 /** The question of an author's file: its first comment that says something, to the end of the paragraph or the next `Word:`; empty where there
- *  is none. */
+ *  is none. A file's name and what is for editors ask nothing. */
 export function questionIn(text: string): string {
   const comments = text
     .split("\n")
     .filter((line) => line.startsWith("#") && !line.startsWith(overridesMark))
-    .map((line) => line.replace(/^#+/, "").trim());
-  const start = comments.findIndex((line) => line !== "" && !line.startsWith("yaml-language-server"));
+    .map((line) => line.replace(/^#+/, "").trim())
+    .map((line) => (isForTools(line) ? "" : line));
+  const start = comments.findIndex((line) => line !== "");
   if (start < 0) return "";
   const rest = comments.slice(start + 1);
   const end = rest.findIndex((line) => line === "" || /^[A-Z]\w*:/.test(line));
@@ -65,6 +66,10 @@ export function questionIn(text: string): string {
     .replace(/^Question:\s*/i, "");
   return said === "" ? "" : said[0]!.toUpperCase() + said.slice(1);
 }
+
+/** Whether a comment is an editor's, or nothing but the path of a file. */
+const isForTools = (comment: string): boolean =>
+  comment.startsWith("yaml-language-server:") || /^\S*[/\\]\S+\.\w+$|^\S+\.ya?ml$/.test(comment);
 
 /** Keeps a copy of the configuration that was last swept, with its overrides on a line of their own. */
 export function keepAuthorsFile(experimentDir: string, text: string, overrides: readonly string[]): void {
@@ -100,10 +105,12 @@ function manifestLines(experimentDir: string): string[] {
   return readFileSync(file, "utf8").replace(/\n$/, "").split("\n");
 }
 
+/** Runs have their names from their configurations, so that another plan finds them. */
+const repair =
+  "restore the file, or remove it and sweep again: finished runs stay in runs/, and are found and not run again";
+
 const damaged = (place: string, reason: string): UserError =>
-  new UserError(
-    `${place}: expected a planned run as it was frozen, got ${reason}; restore the file or remove it to plan anew`,
-  );
+  new UserError(`${place}: expected a planned run as it was frozen, got ${reason}; ${repair}`);
 
 /** The run on line `i` (from 0) of a manifest. */
 function entryOf(file: string, line: string, i: number): ManifestEntry {
@@ -151,7 +158,7 @@ export function manifestEntries(experimentDir: string, indices: readonly (string
     const { path, message } = checked.problems[0]!;
     throw new UserError(
       `${manifestFile(experimentDir)}:${entry.index + 1}: expected a planned run's configuration: ` +
-        `${[path.join("."), message].filter(Boolean).join(": ")}; restore the file or remove it to plan anew`,
+        `${[path.join("."), message].filter(Boolean).join(": ")}; ${repair}`,
     );
   });
 }

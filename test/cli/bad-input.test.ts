@@ -1,9 +1,9 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
-import { expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import * as verbs from "../../src/cli/index.ts";
 import { fathom } from "./capture.ts";
 
@@ -104,13 +104,28 @@ test("a results folder that cannot be written: exit code 2", async () => {
 test.each([
   [["trian", good], "train"],
   [["train", good, "--jobs", "2"], "Unknown argument: jobs"],
-  [["train"], "Not enough non-option arguments"],
+  [["train"], "fathom train: expected CONFIG (experiment as YAML), got none; for example: fathom train configs/"],
+  [["translate"], "fathom translate: expected RUN (a run's folder, or its path below results), got none; for example:"],
+  [["measure", "--quiet"], "fathom measure: expected RUN ("],
+  [["train", good, "--train.steps", "3"], "is written without dashes, after its file: train.steps=3\n"],
+  [["sweep", good, "--train.steps=3", "--model.depth", "4"], "after its file: train.steps=3\n"],
+  [["sweep", good, "--model.depth", "4", "--quiet"], "after its file: model.depth=4\n"],
+  [["sweep", good, "--job", "2"], "--job: did you mean --jobs?\n"],
   [[], "expected a command"],
   [["sweep", good, "--jobs", "0"], "expected --jobs to be a whole number of 1 or more, got 0"],
   [["sweep", good, "--launcher", "locl"], 'unknown launcher "locl"; did you mean "local"?'],
   [["list", "residuals"], 'unknown kind "residuals"; did you mean "residual"?'],
   [["list", "residual", "deepnrm"], 'unknown residual "deepnrm"; did you mean "deepnorm"?'],
   [["list", "norm", "--depth", "3"], "--depth: expected with the kind residual, got norm"],
+  [
+    ["plot", folder, "--plot", "loss"],
+    'unknown plot "loss"; did you mean "loss-by-depth", "loss-curves" or "gan-losses"?',
+  ],
+  [["train", good, "model.residual=prenorm"], 'got "prenorm"; did you mean "pre-ln"?'],
+  [["train", good, "model.residual=Post-Norm"], 'got "Post-Norm"; did you mean "post-ln"?'],
+  [["train", good, "optimizer.lr=1"], 'unknown key; did you mean "train.optimizer.learningRate"?'],
+  [["train", good, "engine=cuda"], 'did you mean "onnx"'],
+  [["list", "reader", "tsv"], 'did you mean "manythings" (text, text) or "tatoeba" (id, text, id, text)?'],
   [["list", "residual", "--depth", "deep"], "--depth: expected layers a stack, 1 to 1000, such as 12"],
   [["status", folder], "expected an experiment's folder"],
   [["compare", join(folder, "none")], "got none"],
@@ -129,6 +144,31 @@ test.each([
   const { code, stderr } = await fathom(...args);
   expect(stderr).toContain(message);
   expect(code).toBe(2);
+});
+
+describe("a folder that is not the one", () => {
+  const results = join(folder, "results");
+  const experiments = ["first", "second"].map((name) => join(results, name));
+  const run = join(experiments[0]!, "runs", "seed=1_0a");
+  for (const dir of [run, join(experiments[1]!, "runs")]) mkdirSync(dir, { recursive: true });
+  writeFileSync(join(run, "config.yaml"), "");
+
+  test.each([
+    [["status", results], `a folder of experiments; name one of them: ${experiments.join(", ")}\n`],
+    [["report", join(experiments[0]!, "runs")], `got its runs alone; name the experiment: ${experiments[0]}\n`],
+    [["plot", run], `got one of its runs; name the experiment: ${experiments[0]}\n`],
+    [["resume", results], `a folder of experiments; name one of them: ${experiments.join(", ")};`],
+    [["translate", experiments[0]!, "text"], `got that of an experiment; name one of its runs:\n${run}\n`],
+    [["measure", join(experiments[0]!, "runs")], `name one of its runs:\n${run}\n`],
+    [["resume", join(folder, "reslts", "frist")], `got none of that name; did you mean ${experiments[0]}?`],
+    [["status", "secnd", "--out", results], `got none of that name; did you mean ${experiments[1]}?`],
+    [["inspect", join(experiments[0]!, "runs", "seed=1_0b")], `did you mean ${run}?`],
+    [["status", join(folder, "nothing-like-it")], "nothing-like-it: expected an experiment's folder"],
+  ])("%j: what there is, and what may be meant", async (args, message) => {
+    const { code, stderr } = await fathom(...args);
+    expect(stderr).toContain(message);
+    expect(code).toBe(2);
+  });
 });
 
 test("a damaged vocabulary in the cache: exit code 2, the file named", async () => {

@@ -3,6 +3,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { expect, test } from "vitest";
 import type { RunRow } from "../../src/types.ts";
 import { readRun, updateRun } from "../../src/runs/run-folder.ts";
@@ -97,4 +98,42 @@ test("options that contradict each other, or that a launcher does not have, are 
   expect(await refused("--option", "partition=long")).toContain("launcher local has none, got partition=long");
   expect(await refused("--option", "partition")).toContain("--option: expected name=value, got partition");
   expect((await fathom("resume", "nowhere")).stderr).toContain("expected the folder of a sweep (with manifest.jsonl)");
+});
+
+test("a run whose files were damaged stands as such, and resume gives back the bytes it had", async () => {
+  const { command } = tiny("[1, 2, 3]");
+  const { experiment, runs } = parsed(await fathom(...command));
+  const dirs = runs.map(({ id }) => join(experiment, "runs", id));
+  const tables = (): string[] => dirs.map((dir) => readFileSync(join(dir, "layers.csv"), "utf8"));
+  const before = tables();
+  const record = join(dirs[0]!, "run.json");
+  writeFileSync(record, readFileSync(record, "utf8").slice(0, 300));
+  rmSync(join(dirs[1]!, "layers.csv"));
+  writeFileSync(join(dirs[2]!, "metrics.csv"), "step,value\n");
+  const shown = stripVTControlCharacters((await fathom("status", experiment)).stdout);
+  for (const reason of [
+    "run.json cannot be read; `fathom resume` makes it anew",
+    "layers.csv is missing; `fathom resume` makes it anew",
+    "metrics.csv or layers.csv has other columns; `fathom resume` makes it anew",
+  ])
+    expect(shown).toMatch(new RegExp(` damaged .*${reason}`));
+  expect(shown).toContain("\n3 damaged; ");
+  expect(parsed(await fathom("resume", experiment, "--jobs", "1", "--json")).runs).toMatchObject(
+    runs.map(({ id, finalTrainLoss }) => ({ id, finalTrainLoss, status: "done", reason: "" })),
+  );
+  expect(tables()).toEqual(before);
+});
+
+test("a manifest that cannot be read may be removed: finished runs are found again and not run again", async () => {
+  const { command } = tiny("[1, 2]");
+  const { experiment, runs } = parsed(await fathom(...command, "--max-runs", "1"));
+  const manifest = join(experiment, "manifest.jsonl");
+  writeFileSync(manifest, "{");
+  const { code, stderr } = await fathom(...command);
+  expect(code).toBe(2);
+  expect(stderr).toContain("remove it and sweep again: finished runs stay in runs/, and are found and not run again");
+  rmSync(manifest);
+  const again = parsed(await fathom(...command));
+  expect(again.runs).toMatchObject(runs.map(({ id }) => ({ id, status: "done" })));
+  expect(runs.map(({ id }) => readRun(join(experiment, "runs", id))!.attempts)).toEqual([1, 1]);
 });

@@ -357,7 +357,8 @@ describe("manifests", () => {
       JSON.stringify({ index: 0, id: "seed=1_x", hash, varied: {}, config: changed, ...changes }),
     );
   };
-  const repair = "; restore the file or remove it to plan anew";
+  const repair =
+    "; restore the file, or remove it and sweep again: finished runs stay in runs/, and are found and not run again";
 
   test("an id that leaves the folder", async () => {
     entry({ id: "../../x" });

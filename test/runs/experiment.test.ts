@@ -13,6 +13,7 @@ import {
   keptOverrides,
   manifestEntries,
   planRuns,
+  questionIn,
   readManifest,
 } from "../../src/runs/manifest.ts";
 import {
@@ -210,6 +211,16 @@ test("a run.json without its parts counts as none: the run is not finished", () 
   writeFileSync(join(runDir, "run.json"), JSON.stringify({ id: run.id, status: "done" }));
   expect([readRun(runDir), isFinished(runDir), statusOf(runDir)]).toEqual([undefined, false, "pending"]);
   expect(readExperiment(dir).runs).toHaveLength(1);
+});
+
+test("the question of an author's file is what a person wrote: no file's name, nothing for editors", () => {
+  const schema = "# yaml-language-server: $schema=../schema/experiment.schema.json";
+  expect(questionIn(`# configs/own-scheme.yaml\n${schema}\nname: a\n`)).toBe("");
+  expect(questionIn(`# own.yml\n${schema}\n# does depth hurt\n# post-LN/pre-LN?\nname: a\n`)).toBe(
+    "Does depth hurt post-LN/pre-LN?",
+  );
+  expect(questionIn(`# Question: does it?\n${schema}\n# Command: fathom sweep a.yaml\n`)).toBe("Does it?");
+  expect(questionIn("# as in configs/debug.yaml\n")).toBe("As in configs/debug.yaml");
 });
 
 test("a folder that is no experiment is refused", () => {
