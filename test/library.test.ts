@@ -62,11 +62,17 @@ describe("train", () => {
     expect(again.run.dir).toBe(run.dir);
   });
 
+  test("an override that is undefined leaves what the configuration says", async () => {
+    const { run } = await train(tiny, { out: scratch(), overrides: { "model.depth": undefined, "train.steps": 1 } });
+    expect(run.resolved).toMatchObject({ model: { depth: { encoder: 2, decoder: 2 } }, train: { steps: 1 } });
+  });
+
   test("a signal interrupts it, and the same call goes on", async () => {
     const out = scratch();
     const stop = new AbortController();
     const onProgress = ({ step }: Progress): void => void (step === 2 && stop.abort());
-    expect((await train(tiny, { out, signal: stop.signal, onProgress })).status).toBe("interrupted");
+    const stopped = await train(tiny, { out, signal: stop.signal, onProgress });
+    expect(stopped).toMatchObject({ status: "interrupted", reason: "interrupted; the same command goes on with it" });
     const { status, run } = await train(tiny, { out });
     expect([status, run.steps]).toEqual(["done", 4]);
   });

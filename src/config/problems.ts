@@ -2,7 +2,7 @@
 // lines and columns are added by load.ts.
 
 import type * as z from "zod";
-import { nearest } from "../registry.ts";
+import { didYouMean as guessed, nearest } from "../registry.ts";
 
 /** One thing wrong: `path` is where, `message` a sentence without the key. */
 export interface Problem {
@@ -159,8 +159,7 @@ const oneOf = (values: readonly unknown[]): string =>
   values.length === 1 ? String(values[0]) : `one of ${values.map(String).join(", ")}`;
 
 function didYouMean(value: unknown, values: readonly unknown[]): string {
-  const guess = typeof value === "string" ? nearest(value, values.map(String)) : undefined;
-  return guess === undefined ? "" : `; did you mean "${guess}"?`;
+  return typeof value === "string" ? guessed(value, values.map(String)) : "";
 }
 
 function bound(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig): string {

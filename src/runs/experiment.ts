@@ -191,7 +191,7 @@ function damageOf(dir: string, record: RunRecord | undefined): string | undefine
   if (!record) return isFile(join(dir, "run.json")) ? "run.json cannot be read" : undefined;
   if ((record.status !== "done" && record.status !== "diverged") || hasTables(dir)) return undefined;
   const lost = [metricsFile(dir), layersFile(dir)].find((file) => !isFile(file));
-  return lost === undefined ? "metrics.csv or layers.csv has other columns" : `${basename(lost)} is missing`;
+  return lost === undefined ? "layers.csv has other columns" : `${basename(lost)} is missing`;
 }
 
 /** A run's status, judged by what is there: `stale` is begun, not finished, and in nobody's hands. */

@@ -109,12 +109,12 @@ test("a run whose files were damaged stands as such, and resume gives back the b
   const record = join(dirs[0]!, "run.json");
   writeFileSync(record, readFileSync(record, "utf8").slice(0, 300));
   rmSync(join(dirs[1]!, "layers.csv"));
-  writeFileSync(join(dirs[2]!, "metrics.csv"), "step,value\n");
+  writeFileSync(join(dirs[2]!, "layers.csv"), "step,player\n");
   const shown = stripVTControlCharacters((await fathom("status", experiment)).stdout);
   for (const reason of [
     "run.json cannot be read; `fathom resume` makes it anew",
     "layers.csv is missing; `fathom resume` makes it anew",
-    "metrics.csv or layers.csv has other columns; `fathom resume` makes it anew",
+    "layers.csv has other columns; `fathom resume` makes it anew",
   ])
     expect(shown).toMatch(new RegExp(` damaged .*${reason}`));
   expect(shown).toContain("\n3 damaged; ");
