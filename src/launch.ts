@@ -201,7 +201,7 @@ export async function requireEngines(
 function outcomeLine({ job, status, reason }: Outcome, recorded: string): string {
   const where = recorded === "" || recorded.includes(job.logFile) ? "" : `; see ${job.logFile}`;
   const why = `${recorded || reason}${where}`;
-  return `${job.id}: ${status}${why ? `: ${why}` : ""}`;
+  return `${job.id}: ${status}${why && why !== status ? `: ${why}` : ""}`;
 }
 
 /** Why a run failed, by its run.json. A process that was killed could not say so itself: then this records how it ended. */

@@ -25,6 +25,8 @@ export function interruption(): { signal: AbortSignal; abort(): void; dispose():
 
 /** One line about how a run ended. */
 export function resultLine({ runDir, status, reason, finishedBefore }: RunResult): string {
+  // A reason may say the status itself: "interrupted; the same command goes on with it".
+  if (reason.startsWith(status)) return `${runDir}: ${reason}`;
   const why = reason ? `: ${reason}` : "";
   return finishedBefore ? `${runDir}: ${status} before${why}` : `${runDir}: ${status}${why}`;
 }

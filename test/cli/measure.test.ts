@@ -122,7 +122,10 @@ describe("fathom measure", () => {
     for (const [folder, message] of [
       [out, "expected the folder of a run, got one without config.yaml"],
       [join(out, "nowhere"), "nowhere: expected the folder of a run, got no folder of that name"],
-      [join(out, "debug"), `debug: expected the folder of a run, got that of an experiment; its runs: ${run}`],
+      [
+        join(out, "debug"),
+        `debug: expected the folder of a run, got that of an experiment; name one of its runs:\n${run}`,
+      ],
     ] as const)
       expect(await fathom("measure", folder)).toEqual({
         code: 2,

@@ -158,7 +158,7 @@ describe.skipIf(!hasSlurm)("on a cluster", () => {
       [1, "--array=0-0%2"],
     ]);
     expect((JSON.parse(text("cluster", "runs", long, "run.json")) as { attempts: number }).attempts).toBe(2);
-    expect(text("cluster", "runs", long, "log.txt")).toContain(": interrupted\n");
+    expect(text("cluster", "runs", long, "log.txt")).toContain(": interrupted; the same command goes on with it\n");
     const withoutSeconds = (csv: string) =>
       (parse(csv, { columns: true }) as Record<string, string>[]).map((row) => ({ ...row, seconds: "" }));
     expect(withoutSeconds(text("cluster", "runs.csv"))).toEqual(withoutSeconds(text("local", "runs.csv")));
