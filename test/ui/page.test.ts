@@ -662,22 +662,22 @@ test.skipIf(!present)(
     const ended = once(child, "exit");
     try {
       await page.getByRole("link", { name: "live", exact: true }).click({ timeout: 60_000 });
-      await page.locator("tr.run-row .status.running").waitFor({ timeout: 30_000 });
+      await page.locator("tr.run-row .status.running").waitFor({ timeout: 60_000 });
       const done = page.locator("tr.run-row .progress");
       const first = await done.getAttribute("title");
       expect(first).toMatch(/^step \d+ of 100000/);
-      await expect.poll(() => done.getAttribute("title"), { timeout: 30_000 }).not.toBe(first);
+      await expect.poll(() => done.getAttribute("title"), { timeout: 60_000 }).not.toBe(first);
       await page.getByRole("link", { name: "Curves", exact: true }).click();
       const last = page.getByRole("spinbutton", { name: "last step" });
       await last.waitFor();
       const step = await last.getAttribute("placeholder");
-      await expect.poll(() => last.getAttribute("placeholder"), { timeout: 30_000 }).not.toBe(step);
+      await expect.poll(() => last.getAttribute("placeholder"), { timeout: 60_000 }).not.toBe(step);
     } finally {
       child.kill("SIGKILL");
       await ended;
     }
   },
-  180_000,
+  300_000,
 );
 
 test.skipIf(!present)("a lost connection is said, and made again; what is not there is said in words", async () => {
